@@ -1,0 +1,5 @@
+"""`python -m twofold`: the command line, where no script is installed."""
+
+from twofold.cli import main
+
+main()

@@ -1,0 +1,246 @@
+"""Class ⇄ stored name ⇄ JSON, with upcasters from old event data to new.
+
+What can't be read back is never written: an encoded event is decoded once before it goes into the log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+
+from twofold.errors import (
+    DeclarationError,
+    InvalidMessageError,
+    MalformedJsonError,
+    UndecodableEventError,
+    shortened,
+)
+from twofold.messages import Event, Metadata, NewEvent, Recorded, StoredEvent, utc
+from twofold.streams import StreamId
+
+__all__ = ["MAX_DEPTH", "EventCodec", "MessageCodec", "Upcaster", "encode_json", "upcast"]
+
+E = TypeVar("E", bound=Event)
+M = TypeVar("M")
+OldData = dict[str, Any]
+
+MAX_DEPTH = 64
+"""How deep JSON may be nested: deeper text is refused before it is parsed."""
+
+encode_json = msgspec.json.Encoder().encode
+decode_metadata = msgspec.json.Decoder(Metadata).decode
+
+# --- upcasters -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Upcaster:
+    """A function from an event's data at one schema version to its data at the next."""
+
+    event: type[Event]
+    from_version: int
+    function: Callable[[OldData], OldData]
+
+    def __call__(self, data: OldData) -> OldData:
+        return self.function(data)
+
+
+def upcast(event: type[Event], *, from_version: int) -> Callable[[Callable[[OldData], OldData]], Upcaster]:
+    """Declare how old data of an event becomes data of the next schema version; list it in the application.
+
+    The function takes and returns the JSON object as a dict (decimals and times are strings in it).
+    """
+    if from_version < 1 or from_version >= event.schema_version:
+        raise DeclarationError(
+            f"@upcast({event.__name__}, from_version={from_version}): {event.__name__} is at version "
+            f"{event.schema_version}; from_version must be 1 to {event.schema_version - 1}"
+        )
+
+    def declare(function: Callable[[OldData], OldData]) -> Upcaster:
+        return Upcaster(event, from_version, function)
+
+    return declare
+
+
+# --- values that JSON Schema lets through and stores do not ----------------------------------------------------------
+
+_SUSPECT = re.compile(
+    rb"\d{19}|\\u0000|[\d.][eE][+-]?\d{3,}(?![0-9a-fA-F-])"
+    rb'|"\s*[+-]?(?:[sS]?[nN][aA][nN]\d*|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)\s*"'
+)
+_INT64 = range(-(2**63), 2**63)
+_MAX_EXPONENT = 100
+
+
+def _complaint(value: Any) -> str | None:
+    """Why a plain value can't be stored, or None."""
+    if isinstance(value, int) and value not in _INT64:
+        return f"the integer {shortened(str(value), 24)} is out of range (64 bits, signed)"
+    if isinstance(value, Decimal) and not value.is_finite():
+        return f"{value} is not a number that can be stored"
+    if isinstance(value, Decimal) and abs(value.adjusted()) > _MAX_EXPONENT:
+        return f"the decimal {shortened(str(value), 24)} is out of range (exponent up to {_MAX_EXPONENT})"
+    if isinstance(value, str) and "\x00" in value:
+        return "the text holds the character U+0000"
+    return None
+
+
+def _first_complaint(value: Any, pointer: str = "") -> tuple[str, str] | None:
+    """The first value inside, depth first, that can't be stored: its JSON pointer and why."""
+    inside: Iterable[tuple[Any, Any]]
+    if isinstance(value, Mapping):
+        inside = cast("Mapping[Any, Any]", value).items()
+    elif isinstance(value, list | tuple):
+        inside = enumerate(cast("Iterable[Any]", value))
+    else:
+        why = _complaint(value)
+        return (pointer, why) if why else None
+    for step, inner in inside:
+        here = f"{pointer}/{escaped(str(step))}"
+        found = _first_complaint(step, here) or _first_complaint(inner, here)
+        if found:
+            return found
+    return None
+
+
+def check_storable(name: str, message: Any, encoded: bytes) -> None:
+    """Raise InvalidMessageError for NaN, infinities, integers beyond 64 bits, U+0000 and decimals beyond 10^±100.
+
+    Only text that looks suspect is looked at value by value, so ordinary messages pay for one scan.
+    """
+    if _SUSPECT.search(encoded):
+        plain = msgspec.to_builtins(message, builtin_types=(Decimal,), str_keys=True)
+        complaint = _first_complaint(plain)
+        if complaint:
+            raise InvalidMessageError(name, complaint[1], complaint[0])
+
+
+# --- messages from outside -------------------------------------------------------------------------------------------
+
+_AT_PATH = re.compile(r"^(?P<reason>.*?)(?: - at `(?:key in )?\$?(?P<path>.*)`)?$", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+
+
+def escaped(step: str) -> str:
+    """One step of a JSON pointer (RFC 6901)."""
+    return step.replace("~", "~0").replace("/", "~1")
+
+
+def invalid(name: str, error: msgspec.ValidationError) -> InvalidMessageError:
+    """Msgspec's error with its path as a JSON pointer: "Expected `str`, got `int` - at `$.lines[2].sku`"."""
+    found = _AT_PATH.match(str(error))
+    assert found
+    steps = (escaped(field or index) for field, index in _STEP.findall(found["path"] or ""))
+    pointer = "".join(f"/{step}" for step in steps)
+    field = re.search(r"(?:missing required|contains unknown) field `([^`]+)`", found["reason"])
+    return InvalidMessageError(name, found["reason"], f"{pointer}/{escaped(field[1])}" if field else pointer)
+
+
+def depth(text: bytes) -> int:
+    """How deep the brackets of a JSON text are nested, those inside strings left out."""
+    level = deepest = 0
+    for bracket in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text, re.DOTALL):
+        first = bracket[0]
+        if first in b"[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif first in b"]}":
+            level -= 1
+    return deepest
+
+
+class MessageCodec(Generic[M]):
+    """JSON to one kind of command or query, with errors that name the field."""
+
+    def __init__(self, message: type[M], name: str) -> None:
+        self.message, self.name = message, name
+        self._decode = msgspec.json.Decoder(message).decode
+
+    def decode(self, text: bytes) -> M:
+        """The message; MalformedJsonError or InvalidMessageError when the text is none."""
+        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and depth(text) > MAX_DEPTH:
+            raise InvalidMessageError(self.name, f"the JSON is nested deeper than {MAX_DEPTH} levels")
+        try:
+            message = self._decode(text)
+        except msgspec.ValidationError as error:
+            raise invalid(self.name, error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise MalformedJsonError(self.name, str(error)) from None
+        check_storable(self.name, message, text)
+        return message
+
+    def from_texts(self, fields: Mapping[str, Any]) -> M:
+        """The message from texts, as a URL's query string has them: "3" becomes 3 where the field is an integer."""
+        try:
+            message = msgspec.convert(fields, self.message, strict=False)
+        except msgspec.ValidationError as error:
+            raise invalid(self.name, error) from None
+        check_storable(self.name, message, encode_json(message))
+        return message
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+class EventCodec:
+    """The events of one application, to and from what the log stores."""
+
+    def __init__(self, events: Iterable[type[Event]], upcasters: Iterable[Upcaster] = ()) -> None:
+        self.events: dict[str, type[Event]] = {event.stored_name: event for event in events}
+        self._decoders = {name: msgspec.json.Decoder(event).decode for name, event in self.events.items()}
+        self._upcasters = {(each.event.stored_name, each.from_version): each.function for each in upcasters}
+
+    def encode(self, event: Event) -> tuple[NewEvent, Event]:
+        """The event for the log, and the event as it will be read: what can't be read back raises."""
+        kind = type(event)
+        name = kind.stored_name
+        if self.events.get(name) is not kind:
+            raise UndecodableEventError(name, kind.schema_version, "the application does not know this event's class")
+        try:
+            data = encode_json(event)
+            readable = self._decoders[name](data)
+            check_storable(name, readable, data)
+        except (msgspec.MsgspecError, TypeError, InvalidMessageError) as error:
+            raise UndecodableEventError(name, kind.schema_version, f"it can't be stored: {error}") from error
+        return NewEvent(name, kind.schema_version, data), readable
+
+    def decode(self, stored: StoredEvent) -> Event:
+        """The event of today's class, through the upcasters when it was stored at an older schema version."""
+        kind = self.events.get(stored.type)
+        if kind is None:
+            raise UndecodableEventError(stored.type, stored.schema_version, "no event of this name is declared")
+        data = stored.data
+        if stored.schema_version != kind.schema_version:
+            data = self._upcast(kind, stored)
+        try:
+            return self._decoders[stored.type](data)
+        except msgspec.MsgspecError as error:
+            raise UndecodableEventError(stored.type, stored.schema_version, str(error)) from error
+
+    def recorded(self, stored: StoredEvent) -> Recorded[Event]:
+        return Recorded(
+            event=self.decode(stored),
+            stream=StreamId.parse(stored.stream),
+            version=stored.version,
+            position=stored.position,
+            recorded_at=utc(stored.recorded_at_us),
+            metadata=decode_metadata(stored.metadata),
+        )
+
+    def _upcast(self, kind: type[Event], stored: StoredEvent) -> bytes:
+        data = msgspec.json.decode(stored.data)
+        for version in range(stored.schema_version, kind.schema_version):
+            function = self._upcasters.get((stored.type, version))
+            if function is None:
+                reason = f"there is no upcaster from version {version} (today's is {kind.schema_version})"
+                raise UndecodableEventError(stored.type, stored.schema_version, reason)
+            data = function(data)
+        if stored.schema_version > kind.schema_version:
+            reason = f"it was written by newer code (today's version is {kind.schema_version})"
+            raise UndecodableEventError(stored.type, stored.schema_version, reason)
+        return encode_json(data)

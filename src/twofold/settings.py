@@ -1,0 +1,113 @@
+"""Settings from the environment: one frozen class, every field with its unit, default and meaning.
+
+An unknown `TWOFOLD_*` variable is an error, so that a misspelt setting is never silently a default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twofold.errors import SettingsError
+
+__all__ = ["Settings"]
+
+PREFIX = "TWOFOLD_"
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set: `TWOFOLD_HTTP_PORT` sets `http_port`, and `TWOFOLD_HTTP_PORT_FILE` a file with it."""
+
+    app: str = _setting("", "the application, as module:attribute")
+    event_log: str = _setting("sqlite:///log.db", "the event log: sqlite:///file (//// if absolute) or memory:")
+    read_store: str = _setting("", "where read models are; empty: beside the event log (log.read.db)")
+    http_host: str = _setting("127.0.0.1", "address to listen on")
+    http_port: int = _setting(8000, "port to listen on; 0 takes a free one")
+    http_max_body_bytes: int = _setting(1_048_576, "largest body of an HTTP request, in bytes")
+    http_header_timeout_s: float = _setting(10.0, "seconds a client may take to send a request's head")
+    http_body_timeout_s: float = _setting(10.0, "seconds a client may take to send a request's body")
+    http_max_connections: int = _setting(2_000, "connections served at once; more are answered 503")
+    max_waiting_commands: int = _setting(10_000, "commands accepted and not yet answered; more are refused")
+    max_waiting_queries: int = _setting(2_000, "queries accepted and not yet answered; more are refused")
+    command_attempts: int = _setting(10, "times a command is decided before a lost race is reported")
+    append_batch_size: int = _setting(256, "most commands in one append")
+    aggregate_cache_size: int = _setting(10_000, "live aggregates kept in memory")
+    page_size: int = _setting(2_000, "most events that a projector folds in one transaction")
+    poll_s: float = _setting(1.0, "seconds between looks at the event log when no wake-up comes")
+    consistency_wait_s: float = _setting(5.0, "seconds a query waits for its wanted position unless it says otherwise")
+    query_timeout_s: float = _setting(30.0, "seconds a query may take")
+    rebuild_changed: bool = _setting(True, "rebuild a read model at start when the code that folds it has changed")
+    drain_timeout_s: float = _setting(4.0, "seconds to finish accepted work when the process is told to stop")
+    log_level: str = _setting("info", "least severity that is logged: debug, info, warning, error")
+    log_format: str = _setting("auto", "json, text, or auto: text on a terminal and JSON elsewhere")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], **overrides: Any) -> Settings:
+        """Settings from `TWOFOLD_*` variables and `*_FILE` files; overrides that are None are left out.
+
+        SettingsError names the variable, the value and the nearest known name.
+        """
+        values: dict[str, Any] = {}
+        for variable, text in environ.items():
+            if variable.startswith(PREFIX):
+                name, value = _named(variable, text)
+                values[name] = _parsed(variable, _FIELDS[name], value)
+        values.update({name: value for name, value in overrides.items() if value is not None})
+        return dataclasses.replace(cls(), **values).checked()
+
+    def checked(self) -> Settings:
+        """Itself; SettingsError for a number that is out of range."""
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            if (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and each.name != "http_port"
+                and value <= 0
+            ):
+                raise SettingsError(f"{variable_of(each.name)}={value}: must be more than 0; nothing was started")
+        if not 0 <= self.http_port <= 65_535:
+            raise SettingsError(
+                f"{variable_of('http_port')}={self.http_port}: a port is 0 to 65535; nothing was started"
+            )
+        return self
+
+
+_FIELDS = {each.name: each for each in dataclasses.fields(Settings)}
+_TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def variable_of(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+def _named(variable: str, text: str) -> tuple[str, str]:
+    """The setting that a variable sets, and its text (read from the file that a `*_FILE` variable names)."""
+    name = variable.removeprefix(PREFIX).lower()
+    if name in _FIELDS:
+        return name, text
+    if name.endswith("_file") and name.removesuffix("_file") in _FIELDS:
+        try:
+            return name.removesuffix("_file"), Path(text).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(f"{variable}: the file {text!r} can't be read: {error.strerror}") from None
+    nearest = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
+    hint = f"; did you mean {variable_of(nearest[0])}?" if nearest else "; docs/reference/settings.md lists them all"
+    raise SettingsError(f"{variable} is no setting{hint} (nothing was started)")
+
+
+def _parsed(variable: str, field: dataclasses.Field[Any], text: str) -> Any:
+    kind: Callable[[str], Any] = type(field.default)  # str, int, float or bool
+    try:
+        return _TRUTHS[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
+        wanted = {"bool": "true or false", "int": "a whole number", "float": "a number"}[kind.__name__]
+        raise SettingsError(f"{variable}={text!r}: {field.metadata['doc']}; give {wanted}") from None

@@ -1,0 +1,190 @@
+from types import ModuleType
+
+import pytest
+
+from examples import bank
+from tests.unit.declared import module_of
+from twofold import Application, DeclarationError
+from twofold.application import Gap
+from twofold.errors import UnknownMessageError
+
+SLICE = """
+class Account(Aggregate, key="account_id"):
+    balance: Decimal = Decimal(0)
+
+    @handle(creates=True)
+    def open(self, command: OpenAccount) -> AccountOpened:
+        return AccountOpened(account_id=command.account_id, owner=command.owner)
+
+    @handle
+    def deposit(self, command: Deposit) -> Deposited:
+        return Deposited(account_id=command.account_id, amount=command.amount)
+
+    @apply
+    def deposited(self, event: Deposited) -> None:
+        self.balance += event.amount
+
+class Balance(ReadModel, key="account_id"):
+    account_id: str
+
+    @on(AccountOpened)
+    def opened(self, event: AccountOpened) -> None: ...
+
+class Count(Query[int]): ...
+
+@answer
+async def count(query: Count, balances: View[Balance]) -> int:
+    return await balances.count()
+"""
+
+
+def test_the_slice_of_the_design_has_no_gaps() -> None:
+    assert bank.app.check() == ()
+
+
+def test_what_is_listed_exists_and_nothing_else() -> None:
+    module = module_of(SLICE)
+    app = Application("bank", [module.Account])
+    assert list(app.aggregates) == ["account"]
+    assert list(app.commands) == ["OpenAccount", "Deposit"]
+    assert not app.read_models
+    assert not app.queries
+    assert set(app.events) == {"AccountOpened", "Deposited"}
+
+
+def test_a_module_stands_for_its_public_components() -> None:
+    app = Application("bank", [bank])
+    assert (list(app.aggregates), list(app.read_models), list(app.queries)) == (
+        ["account"],
+        ["Balance"],
+        ["AccountsOf"],
+    )
+
+
+def test_a_component_that_a_module_only_imports_is_not_taken_unless_exported() -> None:
+    importing = ModuleType("importing")
+    vars(importing).update(Account=bank.Account, Balance=bank.Balance, __all__=["Balance"])
+    app = Application("bank", [importing])
+    assert not app.aggregates
+    assert list(app.read_models) == ["Balance"]
+
+
+def test_a_private_component_of_a_module_is_not_taken() -> None:
+    module = module_of(SLICE, "_Hidden = Account; del Account\nclass _Secret(ReadModel, key='a'): a: str")
+    app = Application("bank", [module])
+    assert not app.aggregates
+    assert list(app.read_models) == ["Balance"]
+
+
+def test_what_is_listed_twice_is_taken_once() -> None:
+    app = Application("bank", [bank, bank.Account, bank.Balance, bank.accounts_of])
+    assert len(app.aggregates) == len(app.read_models) == len(app.queries) == 1
+
+
+def test_messages_are_found_by_class_and_by_name() -> None:
+    app = bank.app
+    assert app.command_type(bank.Deposit) is app.command_named("Deposit")
+    assert app.query_type(bank.AccountsOf) is app.query_named("AccountsOf")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "nearest"),
+    [("command", "Depsit", "Deposit"), ("command", "x" * 10_000, None)],
+    ids=["near", "far"],
+)
+def test_an_unknown_message_names_the_nearest_known_one(kind: str, name: str, nearest: str | None) -> None:
+    with pytest.raises(UnknownMessageError) as refusal:
+        bank.app.command_named(name)
+    assert (refusal.value.kind, refusal.value.name, refusal.value.nearest) == (kind, name, nearest)
+
+
+def test_a_class_of_another_application_is_unknown_even_if_a_name_is_near() -> None:
+    module = module_of("class Withdraw(Command): account_id: str\nclass Total(Query[int]): ...")
+    with pytest.raises(UnknownMessageError, match="Withdraw"):
+        bank.app.command_type(module.Withdraw)
+    with pytest.raises(UnknownMessageError, match="Total"):
+        bank.app.query_type(module.Total)
+
+
+# --- declared wrongly ------------------------------------------------------------------------------------------------
+
+TWICE = {
+    "class Account2(Aggregate, key='account_id', name='account'): ...": r"^two aggregates are named 'account': .*name=",
+    "class Balance2(ReadModel, key='account_id', name='Balance'): account_id: str": (
+        r"^two read models are named 'Balance': .*name="
+    ),
+    "class balance(ReadModel, key='account_id'): account_id: str": r"^two read models' tables are named 'balance'",
+    "@answer\nasync def count2(query: Count) -> int: return 1": r"^two queries are named 'Count': .*name=",
+    (
+        "class Other(Aggregate, key='account_id'):\n"
+        "    @handle\n    def deposit(self, command: Deposit) -> Deposited: ..."
+    ): r"^two commands are named 'Deposit': .*name=",
+    "class Paid(Event, name='Deposited'): account_id: str": r"^two events are named 'Deposited': .*name=",
+}
+
+
+@pytest.mark.parametrize(("code", "sentence"), TWICE.items())
+def test_two_components_of_one_stored_name_are_refused(code: str, sentence: str) -> None:
+    module = module_of(SLICE, code)
+    with pytest.raises(DeclarationError, match=sentence):
+        Application("bank", [module])
+
+
+@pytest.mark.parametrize("wrong", ["Account", 3, object, bank.Deposit], ids=repr)
+def test_what_is_no_component_is_refused(wrong: object) -> None:
+    with pytest.raises(DeclarationError, match=r"is no component; list aggregates, read models, @answer functions"):
+        Application("bank", [wrong])  # pyright: ignore[reportArgumentType]
+
+
+# --- gaps ------------------------------------------------------------------------------------------------------------
+
+
+def gaps(code: str) -> tuple[Gap, ...]:
+    return Application("bank", [module_of(SLICE, code)]).check()
+
+
+@pytest.mark.parametrize(
+    ("code", "gap"),
+    [
+        (
+            "class Withdraw(Command): account_id: str",
+            Gap("error", "Withdraw", "no listed aggregate handles this command; add a @handle method"),
+        ),
+        (
+            "class Total(Query[int]): ...",
+            Gap("error", "Total", "no listed function answers this query; add an @answer"),
+        ),
+        (
+            "class Shut(Event, version=2): account_id: str",
+            Gap("error", "Shut", "is at version 2 and has no upcaster from version 1"),
+        ),
+        (
+            (
+                "class Shut(Event, version=3): account_id: str\n"
+                "@upcast(Shut, from_version=1)\ndef older(data): return data"
+            ),
+            Gap("error", "Shut", "is at version 3 and has no upcaster from version 2"),
+        ),
+        ("class Shut(Event): account_id: str", Gap("note", "Shut", "nothing applies or folds this event")),
+        (
+            (
+                "class Unseen(ReadModel, key='account_id'):\n"
+                "    account_id: str\n"
+                "    @on(Deposited)\n    def deposited(self, event: Deposited) -> None: ..."
+            ),
+            Gap("note", "Unseen", "no answer views this read model"),
+        ),
+    ],
+)
+def test_every_gap_is_named(code: str, gap: Gap) -> None:
+    assert gap in gaps(code)
+    assert gap not in gaps("")
+
+
+def test_errors_come_before_notes() -> None:
+    found = gaps("class Shut(Event): account_id: str\nclass Withdraw(Command): account_id: str")
+    assert [gap.severity for gap in found] == ["error", "note"]
+
+
+def test_an_application_says_its_name() -> None:
+    assert repr(bank.app) == "<Application bank>"
