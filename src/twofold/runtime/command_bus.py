@@ -1,0 +1,265 @@
+"""Commands in, durable events out: find the handler, decide in memory, append in groups, answer.
+
+A refusal is checked like a decision: the append compares the version it was made on, and looks its command id up. So a
+refusal is never made on a stale state, and a repeated command gets its first answer whatever has happened since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Coroutine, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import assert_never
+
+from twofold.application import Application, CommandType
+from twofold.codec import EventCodec, check_storable, encode_json
+from twofold.errors import (
+    CommandIdReusedError,
+    ContentionError,
+    InvalidCommandIdError,
+    TwofoldError,
+)
+from twofold.messages import Command, Metadata
+from twofold.ports import Appended, Clock, CommandRecord, Conflict, Duplicate, EventLog, NewRecord, Outcome, Probe
+from twofold.runtime.aggregates import Aggregates
+from twofold.runtime.appender import Appender
+from twofold.runtime.gate import Gate
+from twofold.runtime.lanes import Accepted, Decided, Lane, Wish
+from twofold.settings import Settings
+
+__all__ = ["Accepted", "CommandBus"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_MAX_COMMAND_ID = 200
+CONCURRENT_LOADS = 4
+
+
+def new_id() -> str:
+    """128 random bits in hexadecimal."""
+    return os.urandom(16).hex()
+
+
+class CommandBus:
+    """Takes commands, and answers each when it is durable."""
+
+    def __init__(
+        self,
+        app: Application,
+        log: EventLog,
+        aggregates: Aggregates,
+        clock: Clock,
+        probe: Probe,
+        settings: Settings,
+    ) -> None:
+        self._app, self._log, self._aggregates = app, log, aggregates
+        self._clock, self._probe, self._settings = clock, probe, settings
+        self._codec: EventCodec = app.codec
+        self._appender = Appender(log, probe)
+        self._ready: dict[int, Lane] = {}
+        self._unloaded: list[Lane] = []
+        self._loads: set[asyncio.Task[None]] = set()
+        self._others: set[asyncio.Task[None]] = set()
+        self._gate = Gate("commands", settings.max_waiting_commands)
+
+    async def send(
+        self,
+        command: Command,
+        *,
+        command_id: str | None = None,
+        expected_version: int | None = None,
+        metadata: Metadata | None = None,
+    ) -> Accepted:
+        """Do the command once and answer when it is durable; a TwofoldError says why not.
+
+        The same `command_id` with the same command gets the first answer again, marked `replayed`.
+        """
+        kind = self._app.command_type(type(command))
+        started, code = perf_counter(), "ok"
+        try:
+            with self._gate:
+                accepted = await self._enqueued(kind, command, command_id, expected_version, metadata)
+        except TwofoldError as error:
+            code = error.code
+            raise
+        finally:
+            self._probe.command_done(kind.name, code, perf_counter() - started)
+        return accepted
+
+    async def drain(self) -> None:
+        """Take nothing new, and finish what was accepted."""
+        await self._gate.drain()
+
+    def _enqueued(
+        self,
+        kind: CommandType,
+        command: Command,
+        command_id: str | None,
+        expected_version: int | None,
+        metadata: Metadata | None,
+    ) -> asyncio.Future[Accepted]:
+        stream = kind.handler.stream(command)
+        text = encode_json(command)
+        check_storable(kind.name, command, text)
+        record = None if command_id is None else _record(kind.name, command_id, text)
+        completed = _completed(metadata, kind.name, command_id)
+        future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        lane = self._aggregates.lane(kind.handler.aggregate, stream)
+        lane.waiting.append(Wish(command, kind.handler, completed, record, expected_version, future))
+        self._make_ready(lane)
+        return future
+
+    # --- deciding ---
+
+    def _make_ready(self, lane: Lane) -> None:
+        """Have the lane's waiting commands decided, after its state is loaded if it is not in memory."""
+        if lane.busy or not lane.waiting:
+            return
+        if lane.state is not None:
+            self._ready[id(lane)] = lane
+            self._appender.schedule(self._start_append)
+            return
+        lane.busy = True
+        self._unloaded.append(lane)
+        if len(self._loads) < CONCURRENT_LOADS:
+            _keep(self._loads, self._load())
+
+    def _start_append(self) -> None:
+        now = self._clock.now()
+        now_us = (now - _EPOCH) // _MICROSECOND
+        batch: list[Decided] = []
+        while self._ready and (room := self._settings.append_batch_size - len(batch)) > 0:
+            lane = self._ready.pop(next(iter(self._ready)))
+            batch += lane.decide(self._codec, now, now_us, new_id, room)
+        if batch:
+            self._appender.append([each.commit for each in batch], lambda outcomes: self._settle(batch, outcomes))
+        if self._ready:
+            self._appender.schedule(self._start_append)
+
+    # --- loading ---
+
+    async def _load(self) -> None:
+        """Load the lanes that wait for it in groups; the next group gathers meanwhile."""
+        while self._unloaded:
+            lanes, self._unloaded = self._unloaded[:256], self._unloaded[256:]
+            try:
+                await self._aggregates.load(lanes)
+            except Exception as error:
+                await self._load_one_by_one(lanes, error)
+            for lane in lanes:
+                lane.busy = False
+                self._make_ready(lane)
+
+    async def _load_one_by_one(self, lanes: Sequence[Lane], error: Exception) -> None:
+        """One stream that can't be read must not fail its neighbours."""
+        for lane in lanes:
+            try:
+                if len(lanes) == 1:
+                    raise error
+                await self._aggregates.load([lane])
+            except Exception as reason:
+                lane.fail(reason)
+
+    # --- outcomes ---
+
+    def _settle(self, batch: Sequence[Decided], outcomes: Sequence[Outcome] | TwofoldError) -> None:
+        lanes = {id(each.lane): each.lane for each in batch}
+        if isinstance(outcomes, TwofoldError):
+            for each in batch:
+                each.lane.forget()
+                _fail(each.wish, outcomes)
+        else:
+            self._settle_each(batch, outcomes)
+        due = [lane for lane in lanes.values() if lane.snapshot_due()]
+        if due:
+            _keep(self._others, self._aggregates.save_snapshots(self._aggregates.snapshots_of(due)))
+        for lane in lanes.values():
+            lane.busy = False
+            self._make_ready(lane)
+        if self._ready:
+            self._appender.schedule(self._start_append)
+
+    def _settle_each(self, batch: Sequence[Decided], outcomes: Sequence[Outcome]) -> None:
+        again: dict[int, list[Decided]] = {}
+        for decided, outcome in zip(batch, outcomes, strict=True):
+            wish, lane = decided.wish, id(decided.lane)
+            match outcome:
+                case Appended(version, position) if decided.refusal is None:
+                    if not wish.future.done():
+                        wish.future.set_result(Accepted(decided.lane.stream, version, position, decided.events))
+                case Appended() if lane not in again and decided.refusal is not None:
+                    _fail(wish, decided.refusal)
+                case Appended() | Conflict():
+                    again.setdefault(lane, []).append(decided)
+                case Duplicate(record):
+                    if decided.events:
+                        again.setdefault(lane, [])
+                    self._replay_later(wish, record)
+                case _:
+                    assert_never(outcome)
+        for lane in {id(each.lane): each.lane for each in batch if id(each.lane) in again}.values():
+            lane.forget()
+            self._decide_again(lane, [each.wish for each in again[id(lane)]])
+
+    def _decide_again(self, lane: Lane, wishes: Sequence[Wish]) -> None:
+        """Put the wishes back in front, in their order, unless they have lost too often."""
+        for wish in reversed(wishes):
+            wish.attempts += 1
+            if wish.attempts >= self._settings.command_attempts:
+                _fail(wish, ContentionError(str(lane.stream), wish.attempts))
+            else:
+                lane.waiting.appendleft(wish)
+
+    # --- replays ---
+
+    def _replay_later(self, wish: Wish, record: CommandRecord) -> None:
+        assert wish.record is not None
+        if record.fingerprint != wish.record.fingerprint:
+            _fail(wish, CommandIdReusedError(record.command_id, str(record.stream)))
+            return
+        _keep(self._others, self._replay(wish, record))
+
+    async def _replay(self, wish: Wish, record: CommandRecord) -> None:
+        """Answer as at first: the events are read from the stream, where the record says that they are."""
+        try:
+            wanted = [(record.stream, record.version - record.event_count)]
+            pages = await self._log.read_streams(wanted, max(1, record.event_count))
+            events = tuple([self._codec.decode(stored) for stored in pages[0]][: record.event_count])
+        except Exception as error:
+            _fail(wish, error)
+            return
+        if not wish.future.done():
+            wish.future.set_result(Accepted(record.stream, record.version, record.position, events, replayed=True))
+
+
+def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:
+    """Run the work in a task that is referenced until it is done, as asyncio asks for."""
+    task = asyncio.get_running_loop().create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+def _fail(wish: Wish, error: Exception) -> None:
+    if not wish.future.done():
+        wish.future.set_exception(error)
+
+
+def _record(name: str, command_id: str, text: bytes) -> NewRecord:
+    if not command_id or len(command_id) > _MAX_COMMAND_ID or not command_id.isprintable():
+        raise InvalidCommandIdError(command_id)
+    return NewRecord(command_id, hashlib.blake2b(text, digest_size=16, person=name.encode()[:16]).digest())
+
+
+def _completed(given: Metadata | None, name: str, command_id: str | None) -> Metadata:
+    """The caller's metadata with what Twofold adds: a command without a correlation id starts a conversation."""
+    this = command_id or (given.command_id if given else "") or new_id()
+    correlation = given.correlation_id if given and given.correlation_id else this
+    if given is None:
+        return Metadata(command=name, command_id=this, correlation_id=correlation, causation_id=this)
+    extra: Mapping[str, str] = given.extra
+    return Metadata(
+        command=name, command_id=this, correlation_id=correlation, causation_id=this, actor=given.actor, extra=extra
+    )
