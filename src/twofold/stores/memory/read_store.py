@@ -1,0 +1,216 @@
+"""Read store in memory, for tests and for systems that start from nothing: the port's promises, no durability.
+
+Every call is done before the event loop gets a turn, so each sees all of a save or nothing of it. Rows are tuples of
+values that can't be changed, so handing them out gives nobody a hold on what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cmp_to_key
+from math import log
+from typing import Any
+
+from twofold.errors import FencedError, StoreError, UnknownReadModelError
+from twofold.ports import Checkpoint, Find, Fold
+from twofold.stores.finds import CheckedFind, check_equals, check_find, check_limit, lost_place
+from twofold.stores.rows import Unstorable, as_key, as_row, by_key, order_value
+from twofold.stores.words import words
+from twofold.streams import START, Position
+from twofold.tables import Column, Key, Row, Table
+
+__all__ = ["MemoryReadStore"]
+
+STORE = "read store in memory"
+
+
+@dataclass(slots=True)
+class _Held:
+    """A read model: its table as it was made, its rows by key."""
+
+    table: Table
+    checkpoint: Checkpoint
+    rows: dict[Key, Row] = field(default_factory=dict[Key, Row])
+
+
+class MemoryReadStore:
+    """Both sides: what projectors write, and what queries read."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, _Held] = {}
+
+    # --- ReadStore ---
+
+    async def open(self, table: Table, *, restart: bool = False) -> Checkpoint:
+        self._check_name(table)
+        held = self._held.get(table.read_model)
+        epoch = self._next_epoch()
+        if held is None or restart or (held.table.name, held.checkpoint.fingerprint) != (table.name, table.fingerprint):
+            paused = held is not None and held.checkpoint.paused
+            held = self._held[table.read_model] = _Held(table, _checkpoint(table, START, epoch, paused))
+        held.checkpoint = held.checkpoint._replace(epoch=epoch)
+        return held.checkpoint
+
+    async def load(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Row]:
+        return await self.get(table, keys)
+
+    async def save(self, fold: Fold) -> None:
+        held = self._held.get(fold.table.read_model)
+        if held is None or (held.checkpoint.epoch, held.checkpoint.position) != (fold.epoch, fold.after):
+            raise _fenced(fold, held)
+        try:
+            rows = [as_row(fold.table, row) for row in fold.rows]
+            deleted = [as_key(fold.table, key) for key in fold.deleted]
+        except Unstorable as error:
+            raise error.in_fold(STORE, fold.table) from None
+        for key in deleted:
+            held.rows.pop(key, None)
+        held.rows.update(by_key(fold.table, rows))
+        held.checkpoint = held.checkpoint._replace(position=fold.through)
+
+    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
+        source, target = self._required(rebuilt.read_model), self._held.get(live.read_model)
+        paused = target is not None and target.checkpoint.paused
+        checkpoint = _checkpoint(live, source.checkpoint.position, self._next_epoch(), paused)
+        del self._held[rebuilt.read_model]
+        self._held[live.read_model] = _Held(live, checkpoint, source.rows)
+        return checkpoint
+
+    async def checkpoints(self) -> Mapping[str, Checkpoint]:
+        return {read_model: held.checkpoint for read_model, held in self._held.items()}
+
+    async def set_paused(self, read_model: str, paused: bool) -> None:
+        held = self._required(read_model)
+        held.checkpoint = held.checkpoint._replace(paused=paused)
+
+    # --- RowReader ---
+
+    async def get(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Row]:
+        rows = self._rows(table)
+        return {key: rows[key] for key in keys if key in rows}
+
+    async def find(self, table: Table, find: Find) -> Sequence[Row]:
+        wanted = check_find(table, find)
+        order = cmp_to_key(_Comparison(table, wanted))
+        rows = sorted(_equal_rows(table, wanted.equals, self._rows(table).values()), key=order)
+        if wanted.start_after is not None:
+            place = order(self._place(table, wanted, wanted.start_after))
+            rows = [row for row in rows if order(row) > place]  # pyright: ignore[reportOperatorIssue]
+        return rows if wanted.limit is None else rows[: wanted.limit]
+
+    async def count(self, table: Table, equals: Mapping[str, Any]) -> int:
+        return len(_equal_rows(table, check_equals(table, equals), self._rows(table).values()))
+
+    async def search(self, table: Table, text: str, limit: int) -> Sequence[Row]:
+        check_limit(limit)
+        if not table.search:
+            raise ValueError(f"{table.read_model} has no columns under search; declare it with search=[...]")
+        return _best_rows(table, words(text), self._rows(table))[:limit]
+
+    async def sql(self, text: str, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """StoreError: there is no SQL here."""
+        raise StoreError(STORE, "it has no SQL", "use find, count or search, or a read store on SQLite")
+
+    # --- inside ---
+
+    def _rows(self, table: Table) -> dict[Key, Row]:
+        for held in self._held.values():
+            if held.table.name == table.name:
+                if held.checkpoint.fingerprint != table.fingerprint:
+                    reason = f"the table of {table.read_model} has the columns of other code"
+                    raise StoreError(STORE, reason, "run the projector of this code, or rebuild")
+                return held.rows
+        reason = f"the read model {table.read_model} has no table"
+        raise UnknownReadModelError(STORE, reason, "run its projector once, which makes the table")
+
+    def _place(self, table: Table, wanted: CheckedFind, key: Key) -> Row:
+        """A row that stands where the key's row does."""
+        row = self._rows(table).get(key)
+        if row is not None:
+            return row
+        if not wanted.place_in_key(table):
+            raise lost_place(table, key)
+        parts = dict(zip(table.key, key, strict=True))
+        return tuple(parts.get(column.name) for column in table.columns)
+
+    def _next_epoch(self) -> int:
+        """Greater than every epoch there ever was: a checkpoint goes away only when a greater epoch takes its table."""
+        return 1 + max((held.checkpoint.epoch for held in self._held.values()), default=0)
+
+    def _required(self, read_model: str) -> _Held:
+        held = self._held.get(read_model)
+        if held is None:
+            reason = f"it holds no read model {read_model}"
+            raise UnknownReadModelError(STORE, reason, "open it first, or correct the name")
+        return held
+
+    def _check_name(self, table: Table) -> None:
+        """A read model's table must not be another read model's."""
+        for held in self._held.values():
+            if held.table.name.lower() == table.name.lower() and held.table.read_model != table.read_model:
+                reason = f"the table name {table.name} of {table.read_model} belongs to {held.table.read_model}"
+                raise StoreError(STORE, reason, "give the read model another name")
+
+
+def _checkpoint(table: Table, position: Position, epoch: int, paused: bool) -> Checkpoint:
+    return Checkpoint(table.read_model, position, epoch, table.fingerprint, table.fold_fingerprint, paused)
+
+
+def _fenced(fold: Fold, held: _Held | None) -> FencedError:
+    found = f"stands at {held.checkpoint.position} in epoch {held.checkpoint.epoch}" if held else "is gone"
+    reason = f"{fold.table.read_model} {found}, this worker folded from {fold.after} in epoch {fold.epoch}"
+    return FencedError(STORE, reason, "another worker has it; open it again to take it over")
+
+
+# --- finding ---------------------------------------------------------------------------------------------------------
+
+
+class _Comparison:
+    """Compares rows by their places in an order: negative when the first comes first."""
+
+    def __init__(self, table: Table, wanted: CheckedFind) -> None:
+        names = [column.name for column in table.columns]
+        self._order = [(names.index(each.column.name), -1 if each.descending else 1) for each in wanted.order]
+
+    def __call__(self, one: Row, other: Row) -> int:
+        for at, sign in self._order:
+            left, right = order_value(one[at]), order_value(other[at])
+            if left != right:
+                return -sign if left < right else sign
+        return 0
+
+
+def _equal_rows(table: Table, equals: Iterable[tuple[Column, Any]], rows: Iterable[Row]) -> list[Row]:
+    wanted = [(table.columns.index(column), order_value(value)) for column, value in equals]
+    return [row for row in rows if all(order_value(row[at]) == value for at, value in wanted)]
+
+
+# --- full-text search ------------------------------------------------------------------------------------------------
+
+_K1, _B, _LEAST_WEIGHT = 1.2, 0.75, 1e-6
+
+
+def _best_rows(table: Table, wanted: Sequence[str], rows: Mapping[Key, Row]) -> list[Row]:
+    """Ranked by bm25 with the constants of SQLite's FTS5, and by key where that ranks alike
+    (https://www.sqlite.org/fts5.html#the_bm25_function)."""
+    places = [[column.name for column in table.columns].index(name) for name in table.search]
+    texts = {key: [word for at in places for word in words(row[at] or "")] for key, row in rows.items()}
+    hits = [
+        {key: count for key, text in texts.items() if (count := sum(word.startswith(start) for word in text))}
+        for start in dict.fromkeys(wanted)
+    ]
+    found = set(texts).intersection(*hits) if hits else set[Key]()
+    average = sum(map(len, texts.values())) / max(1, len(texts))
+
+    def badness(key: Key) -> tuple[float, Any]:
+        length = _K1 * (1 - _B + _B * len(texts[key]) / average)
+        scores = [_weight(len(texts), len(hit)) * hit[key] * (_K1 + 1) / (hit[key] + length) for hit in hits]
+        return -sum(scores), tuple(map(order_value, key))
+
+    return [rows[key] for key in sorted(found, key=badness)]
+
+
+def _weight(rows: int, rows_with_word: int) -> float:
+    """How telling a word is: the rarer, the more."""
+    return max(_LEAST_WEIGHT, log((rows - rows_with_word + 0.5) / (rows_with_word + 0.5)))
