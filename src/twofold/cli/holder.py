@@ -1,0 +1,106 @@
+"""The running process that writes the stores, asked over its own HTTP door.
+
+It tells this user's other processes where it listens and the token that operators need (`StoreLock.publish`).
+"""
+
+from __future__ import annotations
+
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from twofold.errors import StoreInUseError, TwofoldError, UnavailableError, UnknownReadModelError
+from twofold.operations import ReadModelStatus, Rebuild
+from twofold.settings import Settings
+from twofold.wiring import event_log_path, reports_on
+
+__all__ = ["Holder"]
+
+_TIMEOUT_S = 10.0
+
+
+class _Problem(msgspec.Struct):
+    code: str = "error"
+    detail: str = ""
+
+
+class Holder:
+    """The process that writes the stores: its id, and what may be asked of it."""
+
+    def __init__(self, pid: int | str, url: str | None, token: str) -> None:
+        self.pid, self.url, self._token = pid, url, token
+
+    @classmethod
+    def find(cls, settings: Settings) -> Holder | None:
+        """None when no process writes the stores."""
+        facts = reports_on(settings)[0].holder
+        if facts is None:
+            return None
+        return cls(facts.get("pid", "unknown"), facts.get("url"), str(facts.get("token", "")))
+
+    def needed(self, settings: Settings) -> Holder:
+        """Itself when it can be asked; StoreInUseError when it serves no HTTP."""
+        if self.url is None:
+            raise StoreInUseError(
+                f"event log {event_log_path(settings)}",
+                f"process {self.pid} writes to it and serves no HTTP to ask it by",
+                "stop that process first, or let it do this itself",
+            )
+        return self
+
+    def read_models(self) -> list[ReadModelStatus]:
+        return msgspec.json.decode(self._request("GET", "/operations/read-models"), type=list[ReadModelStatus])
+
+    def rebuild(self, name: str) -> Rebuild:
+        """Have it begin; `read_models` shows the progress."""
+        return msgspec.json.decode(self._change(name, "rebuild"), type=Rebuild)
+
+    def pause(self, name: str) -> None:
+        self._change(name, "pause")
+
+    def resume(self, name: str) -> None:
+        self._change(name, "resume")
+
+    def _change(self, name: str, verb: str) -> bytes:
+        return self._request("POST", f"/operations/read-models/{quote(name, safe='')}/{verb}")
+
+    def _request(self, method: str, path: str) -> bytes:
+        """The answer's body; the error that it stands for when it is none of 2xx."""
+        parts = urlsplit(self.url or "")
+        connection = HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=_TIMEOUT_S)
+        try:
+            connection.request(method, path, headers={"Authorization": f"Bearer {self._token}", "Content-Length": "0"})
+            response = connection.getresponse()
+            status, body = response.status, response.read()
+        except (OSError, HTTPException) as error:
+            raise UnavailableError(
+                f"process {self.pid} writes the stores and does not answer at {self.url}: {error!r} "
+                "(is it starting, stopping or overloaded? try again)"
+            ) from None
+        finally:
+            connection.close()
+        if 200 <= status < 300:
+            return body
+        raise self._error(status, body)
+
+    def _error(self, status: int, body: bytes) -> TwofoldError:
+        problem = _problem(body)
+        if problem.code == UnknownReadModelError.code:
+            return _Answered(problem.detail)
+        return UnavailableError(f"process {self.pid} at {self.url} answers {status}: {problem.detail or 'no reason'}")
+
+
+class _Answered(UnknownReadModelError):
+    """The running process's own words."""
+
+    def __init__(self, text: str) -> None:
+        TwofoldError.__init__(self, text)
+
+
+def _problem(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body, type=_Problem)
+    except msgspec.MsgspecError:
+        return _Problem()
