@@ -1,0 +1,1 @@
+"""Applications written with Twofold: `bank`, the smallest whole slice, and `shop`, the full one."""
