@@ -15,7 +15,7 @@ from tests.system.crash.service import APP, ROOT, Service
 
 def events(service: Service) -> list[dict[str, Any]]:
     """The whole log, as `twofold events tail --json` prints it."""
-    command = [sys.executable, "-m", "twofold.cli", "events", "tail", APP, "--json"]
+    command = [sys.executable, "-m", "twofold", "events", "tail", APP, "--json"]
     done = subprocess.run(command, env=service.environment, cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -33,7 +33,7 @@ class Journal:
 
     def __init__(self, service: Service) -> None:
         self._path = service.folder / "journal.jsonl"
-        command = [sys.executable, "-m", "twofold.cli", "events", "tail", APP, "--json", "--follow"]
+        command = [sys.executable, "-m", "twofold", "events", "tail", APP, "--json", "--follow"]
         with self._path.open("wb") as output:
             self._process = subprocess.Popen(command, env=service.environment, cwd=ROOT, stdout=output)
 

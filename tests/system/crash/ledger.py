@@ -34,7 +34,15 @@ class Ledger:
     contradictions: list[str] = field(default_factory=list[str])
 
     def sent(self, command_id: str) -> None:
-        self.entries.setdefault(command_id, Entry())
+        entry = self.entries.setdefault(command_id, Entry())
+        if entry.outcome is Outcome.FAILED:
+            entry.outcome = Outcome.SENT
+
+    def never_sent(self, command_id: str) -> None:
+        """Not a byte of it left: it has failed for certain, unless an earlier try of it is in doubt."""
+        entry = self.entries[command_id]
+        if entry.outcome is Outcome.SENT:
+            entry.outcome = Outcome.FAILED
 
     def ok(self, command_id: str, answer: Mapping[str, Any]) -> None:
         entry = self.entries[command_id]
@@ -47,7 +55,7 @@ class Ledger:
 
     def unknown(self, command_id: str) -> None:
         entry = self.entries[command_id]
-        if entry.outcome is not Outcome.OK:
+        if entry.outcome is Outcome.SENT:
             entry.outcome = Outcome.UNKNOWN
 
     def count(self, outcome: Outcome) -> int:

@@ -26,7 +26,7 @@ class Service:
 
     def __init__(self, folder: Path, entry: Path | None = None) -> None:
         self.folder, self.port = folder, free_port()
-        self._entry = [sys.executable, str(entry)] if entry else [sys.executable, "-m", "twofold.cli"]
+        self._entry = [sys.executable, str(entry)] if entry else [sys.executable, "-m", "twofold"]
         self._process: subprocess.Popen[bytes] | None = None
         self.kills = 0
 
@@ -80,7 +80,7 @@ class Service:
             raise RuntimeError(f"exit code {code}: {(self.folder / 'service.log').read_text()[-2_000:]}")
 
     def _read_models(self) -> list[dict[str, Any]]:
-        command = [sys.executable, "-m", "twofold.cli", "read-models", "list", APP, "--json"]
+        command = [sys.executable, "-m", "twofold", "read-models", "list", APP, "--json"]
         done = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, timeout=20, check=False)
         if done.returncode:
             raise RuntimeError(done.stderr.decode())

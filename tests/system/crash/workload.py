@@ -62,8 +62,9 @@ class Workload:
         try:
             response = await self._client.request("POST", f"/commands/{command}", body=body, headers=headers)
         except NeverSentError:
+            self._ledger.never_sent(command_id)
+            self._perhaps_again(command_id, command, body)
             await asyncio.sleep(PAUSE_WHILE_DOWN_S)
-            self._in_doubt(command_id, command, body)
             return
         except NoAnswerError:
             self._in_doubt(command_id, command, body)
@@ -79,6 +80,9 @@ class Workload:
 
     def _in_doubt(self, command_id: str, command: str, body: bytes) -> None:
         self._ledger.unknown(command_id)
+        self._perhaps_again(command_id, command, body)
+
+    def _perhaps_again(self, command_id: str, command: str, body: bytes) -> None:
         if self._random.random() < 0.5:
             self._doubtful.append((command_id, command, body))
 
