@@ -36,7 +36,7 @@ class Line:
         return self.quantity > 0 and self.unit_price > 0
 
 
-Lines = Annotated[list[Line], Meta(min_length=1, max_length=5_000)]
+Lines = Annotated[list[Line], Meta(min_length=1, max_length=2_000)]
 
 
 def total(lines: Sequence[Line]) -> Decimal:

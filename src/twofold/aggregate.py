@@ -20,6 +20,7 @@ from twofold.declarations import (
     State,
     StateMeta,
     admits_none,
+    check_fields,
     check_plain_method,
     classes_in,
     code_fingerprint,
@@ -219,13 +220,7 @@ def _check_fields(
         if each.required and name != keywords["key"]:
             raise DeclarationError(f"{where}.{name} has no default; every field of an aggregate but its key needs one")
     if keywords.get("snapshot_every") is not None:
-        try:
-            msgspec.json.schema(aggregate)
-        except TypeError:
-            raise DeclarationError(
-                f"{where}: snapshot_every stores the state as JSON, and a field's type has no JSON; "
-                "give its fields types that JSON can hold, or drop snapshot_every"
-            ) from None
+        check_fields(aggregate)  # a snapshot is JSON
 
 
 def _add(into: dict[Any, Any], key: type, value: Any, where: str) -> None:

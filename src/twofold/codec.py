@@ -73,8 +73,20 @@ _SUSPECT = re.compile(
     rb"\d{19}|\\u0000|[\d.][eE][+-]?\d{3,}(?![0-9a-fA-F-])"
     rb'|"\s*[+-]?(?:[sS]?[nN][aA][nN]\d*|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)\s*"'
 )
+_FOLDED = bytes.maketrans(b"123456789+EINFA", b"000000000-einfa")
+_HINTS = (b"0" * 19, b"0e000", b"0e-000", b".e000", b".e-000", b"nan", b"inf")
 _INT64 = range(-(2**63), 2**63)
 _MAX_EXPONENT = 100
+
+
+def _is_suspect(encoded: bytes) -> bool:
+    """Whether the JSON text may hold a value that can't be stored.
+
+    The regular expression costs 20 times as much as looking for what every such value has in it, so it comes second.
+    """
+    folded = encoded.translate(_FOLDED)
+    hinted = any(hint in folded for hint in _HINTS) or b"\\u0000" in encoded
+    return hinted and _SUSPECT.search(encoded) is not None
 
 
 def _complaint(value: Any) -> str | None:
@@ -113,7 +125,7 @@ def check_storable(name: str, message: Any, encoded: bytes) -> None:
 
     Only text that looks suspect is looked at value by value, so ordinary messages pay for one scan.
     """
-    if _SUSPECT.search(encoded):
+    if _is_suspect(encoded):
         plain = msgspec.to_builtins(message, builtin_types=(Decimal,), str_keys=True)
         complaint = _first_complaint(plain)
         if complaint:
@@ -141,8 +153,20 @@ def invalid(name: str, error: msgspec.ValidationError) -> InvalidMessageError:
     return InvalidMessageError(name, found["reason"], f"{pointer}/{escaped(field[1])}" if field else pointer)
 
 
+_NO_BRACKET = bytes(each for each in range(256) if each not in b"[]{}")
+
+
+def is_too_deep(text: bytes) -> bool:
+    """Whether the brackets of a JSON text are nested deeper than MAX_DEPTH, those inside strings left out."""
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = text.translate(None, _NO_BRACKET)
+    for _ in range(4):  # ordinary text is flat: taking pairs away soon leaves nothing
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return bool(brackets) and depth(text) > MAX_DEPTH
+
+
 def depth(text: bytes) -> int:
-    """How deep the brackets of a JSON text are nested, those inside strings left out."""
     level = deepest = 0
     for bracket in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text, re.DOTALL):
         first = bracket[0]
@@ -163,25 +187,21 @@ class MessageCodec(Generic[M]):
 
     def decode(self, text: bytes) -> M:
         """The message; MalformedJsonError or InvalidMessageError when the text is none."""
-        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and depth(text) > MAX_DEPTH:
+        if is_too_deep(text):
             raise InvalidMessageError(self.name, f"the JSON is nested deeper than {MAX_DEPTH} levels")
         try:
-            message = self._decode(text)
+            return self._decode(text)
         except msgspec.ValidationError as error:
             raise invalid(self.name, error) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedJsonError(self.name, str(error)) from None
-        check_storable(self.name, message, text)
-        return message
 
     def from_texts(self, fields: Mapping[str, Any]) -> M:
         """The message from texts, as a URL's query string has them: "3" becomes 3 where the field is an integer."""
         try:
-            message = msgspec.convert(fields, self.message, strict=False)
+            return msgspec.convert(fields, self.message, strict=False)
         except msgspec.ValidationError as error:
             raise invalid(self.name, error) from None
-        check_storable(self.name, message, encode_json(message))
-        return message
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

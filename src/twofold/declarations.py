@@ -21,6 +21,8 @@ __all__ = [
     "State",
     "StateMeta",
     "admits_none",
+    "check_fields",
+    "check_json",
     "check_plain_method",
     "classes_in",
     "code_fingerprint",
@@ -115,6 +117,24 @@ def fields_of(cls: type[Any], where: str) -> tuple[msgspec.structs.FieldInfo, ..
     """The fields of a struct, with their resolved types; DeclarationError for names that don't resolve."""
     hints_of(cls, where)
     return msgspec.structs.fields(cls)
+
+
+def check_fields(cls: type[Any]) -> None:
+    """Refuse fields whose annotations don't resolve, and types of which JSON can't hold every value."""
+    for each in fields_of(cls, cls.__name__):
+        check_json(each.type, f"{cls.__name__}.{each.name}")
+
+
+def check_json(annotation: Any, where: str) -> None:
+    """DeclarationError for a type that JSON can't hold; a decoder would take any class and fail at the first value."""
+    try:
+        msgspec.json.schema(annotation)
+        msgspec.json.Decoder(annotation)
+    except TypeError:
+        raise DeclarationError(
+            f"{where}: JSON can't hold {annotation}; use plain values, enums of text or of whole numbers, "
+            "dataclasses, and lists and dicts of them"
+        ) from None
 
 
 def hints_of(what: Any, where: str) -> dict[str, Any]:

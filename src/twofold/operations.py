@@ -40,6 +40,7 @@ __all__ = [
     "findings_about_store",
     "findings_about_versions",
     "masked",
+    "rebuild_at_rest",
     "stored_read_models",
 ]
 
@@ -219,6 +220,12 @@ class Operations:
         """Let the read model go on. UnknownReadModelError when there is none such."""
         self._system.projector(name)
         await self._system.resume(name)
+
+
+async def rebuild_at_rest(system: System, name: str, on_progress: Callable[[int, int], None]) -> int:
+    """Rebuild a read model of a system that is not started; returns the position reached."""
+    await system.projector(name).open()
+    return await system.rebuild(name, on_progress)
 
 
 async def stored_read_models(

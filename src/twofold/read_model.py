@@ -22,6 +22,7 @@ from twofold.declarations import (
     State,
     StateMeta,
     admits_none,
+    check_json,
     check_plain_method,
     code_fingerprint,
     fields_of,
@@ -72,6 +73,10 @@ class ReadModel(State, metaclass=StateMeta):
     @property
     def is_deleted(self) -> bool:
         return self._deleted is not msgspec.UNSET  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__[1:])
+        return f"{type(self).__name__}({', '.join(fields)})"
 
     @classmethod
     def check_keywords(cls, keywords: Mapping[str, Any]) -> None:
@@ -320,14 +325,8 @@ class _Value:
             for plain in (str, int):
                 if all(type(each.value) is plain for each in kind):
                     return cls(Column(info.name, _KINDS[plain]), lambda member: member.value, kind)
-        try:
-            msgspec.json.schema(info.type)  # a decoder alone would take any class, and fail at the first value
-            back = msgspec.json.Decoder(info.type).decode
-        except TypeError:
-            raise DeclarationError(
-                f"{where}: JSON can't hold {info.type}; use plain values, enums of text or of whole numbers, "
-                "dataclasses, and lists and dicts of them"
-            ) from None
+        check_json(info.type, where)
+        back = msgspec.json.Decoder(info.type).decode
         return cls(Column(info.name, ColumnKind.JSON), lambda value: msgspec.json.encode(value).decode(), back)
 
 

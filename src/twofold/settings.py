@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twofold.errors import SettingsError
 
@@ -105,7 +105,7 @@ def _named(variable: str, text: str) -> tuple[str, str]:
 
 
 def _parsed(variable: str, field: dataclasses.Field[Any], text: str) -> Any:
-    kind: Callable[[str], Any] = type(field.default)  # str, int, float or bool
+    kind = cast("Callable[[str], Any]", type(field.default))
     try:
         return _TRUTHS[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):

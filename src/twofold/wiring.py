@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from twofold.application import Application
 from twofold.errors import SettingsError
+from twofold.operations import masked
 from twofold.ports import Clock, EventLog, Probe, ReadStore, RowReader, Snapshots
 from twofold.runtime.lifecycle import System
 from twofold.settings import Settings
@@ -31,6 +32,7 @@ __all__ = [
     "SQLITE_VERSION",
     "Stores",
     "SystemClock",
+    "at_rest",
     "connect",
     "event_log_path",
     "open_event_log",
@@ -88,9 +90,22 @@ async def connect(
     Without settings they come from the environment's defaults: SQLite in `log.db` and `log.read.db`. Leaving the block
     finishes what was accepted.
     """
+    async with at_rest(app, settings, clock=clock, probe=probe) as system:
+        try:
+            await system.start()
+            yield system
+        finally:
+            await system.stop()
+
+
+@asynccontextmanager
+async def at_rest(
+    app: Application, settings: Settings | None = None, *, clock: Clock | None = None, probe: Probe | None = None
+) -> AsyncGenerator[System]:
+    """The same system on its open stores, not started: nothing folds, and nothing is taken."""
     settings = (settings or Settings()).checked()
     async with open_stores(settings) as stores:
-        system = System(
+        yield System(
             app,
             settings,
             log=stores.log,
@@ -101,11 +116,6 @@ async def connect(
             probe=probe or Unobserved(),
             publish=stores.publish,
         )
-        try:
-            await system.start()
-            yield system
-        finally:
-            await system.stop()
 
 
 @asynccontextmanager
@@ -167,4 +177,6 @@ def _path(variable: str, url: str) -> Path | None:
         return None
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return Path(url.removeprefix(_SQLITE))
-    raise SettingsError(f"{variable}={url!r}: no store; give sqlite:///file.db (sqlite:////folder/file.db) or memory:")
+    raise SettingsError(
+        f"{variable}={masked(url)!r}: no store; give sqlite:///file.db (sqlite:////folder/file.db) or memory:"
+    )

@@ -84,8 +84,7 @@ class LosesDecimalDigits(_Changing):
 
 class LosesOffsets(_Changing):
     def changed(self, value: Any) -> Any:
-        aware = isinstance(value, datetime) and value.tzinfo and datetime.min.year < value.year < datetime.max.year
-        return value.astimezone(UTC) if aware else value
+        return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo and value.year == 1890 else value
 
 
 class LosesMicroseconds(_Changing):

@@ -7,6 +7,7 @@ from twofold.stores.memory.read_store import MemoryReadStore
 
 pytest_plugins = ["pytester"]
 
+# Each beside a test of fixed examples: hypothesis would take its time to make a failure small.
 LIES = [
     (lying.RowsWithoutCheckpoint, "rows_and_checkpoint_are_saved_together"),
     (lying.CheckpointWithoutRows, "rows_and_checkpoint_are_saved_together"),
@@ -18,15 +19,15 @@ LIES = [
     (lying.ForgetsDeletions, "deleted_rows_are_gone_and_may_come_again"),
     (lying.KeepsRowsOfOtherColumns, "a_table_of_other_columns_is_made_anew"),
     (lying.ForgetsPauses, "a_read_model_stays_paused_until_told_otherwise"),
-    (lying.LosesDecimalDigits, "rows_of_every_kind_survive_exactly"),
-    (lying.LosesOffsets, "rows_of_every_kind_survive_exactly"),
+    (lying.LosesDecimalDigits, "extreme_values_survive_exactly"),
+    (lying.LosesOffsets, "extreme_values_survive_exactly"),
     (lying.LosesMicroseconds, "extreme_values_survive_exactly"),
     (lying.TakesWhatItCanNotHold, "a_value_that_a_column_can_not_hold"),
     (lying.SavesHalfOfARefusedPage, "a_value_that_a_column_can_not_hold"),
     (lying.ShowsHalfASave, "readers_see_all_of_a_save_or_nothing_of_it"),
     (lying.PromotesInTwoSteps, "readers_never_miss_a_table_while_it_is_promoted"),
-    (lying.IgnoresStartAfter, "pages_of_any_order_equal_a_sorted_list"),
-    (lying.OrdersDecimalsAsText, "decimals_are_found_and_ordered_by_value"),
+    (lying.IgnoresStartAfter, "a_page_may_start_behind_a_row_that_is_gone"),
+    (lying.OrdersDecimalsAsText, "order_is_by_value_with_none_first"),
     (lying.ComparesDigits, "times_are_found_by_instant"),
     (lying.SearchesInsideWords, "search_finds_rows_whose_words_start_with_every_word"),
     (lying.SearchesRowsAsTheyWere, "search_knows_rows_as_they_are_now"),
@@ -64,8 +65,7 @@ def test_a_store_that_lies_is_caught(pytester: pytest.Pytester, liar: type[Memor
     assert outcomes(pytester, liar, promise).get("failed", 0) > 0
 
 
-@pytest.mark.parametrize("promise", sorted({promise for _, promise in LIES}))
-def test_an_honest_store_is_not(pytester: pytest.Pytester, promise: str) -> None:
-    found = outcomes(pytester, MemoryReadStore, promise)
-    assert found.get("passed", 0) > 0
+def test_an_honest_store_is_not(pytester: pytest.Pytester) -> None:
+    found = outcomes(pytester, MemoryReadStore, " or ".join(promise for _, promise in LIES))
+    assert found.get("passed", 0) >= len({promise for _, promise in LIES})
     assert not found.keys() & {"failed", "errors"}

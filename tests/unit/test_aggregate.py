@@ -244,8 +244,8 @@ WRONG_APPLICATIONS = {
         "Wrong.balance has no default; every field of an aggregate but its key needs one"
     ),
     "class Wrong(Aggregate, key='account_id', snapshot_every=1):\n    state: object = None": (
-        "Wrong: snapshot_every stores the state as JSON, and a field's type has no JSON; "
-        "give its fields types that JSON can hold, or drop snapshot_every"
+        "Wrong.state: JSON can't hold <class 'object'>; use plain values, enums of text or of whole numbers, "
+        "dataclasses, and lists and dicts of them"
     ),
     METHOD + "@handle\n    def deposit(self) -> Deposited: ...": (
         "Wrong.deposit: takes 0 parameters beside self; take a command, perhaps a Context"

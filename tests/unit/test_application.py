@@ -188,3 +188,31 @@ def test_errors_come_before_notes() -> None:
 
 def test_an_application_says_its_name() -> None:
     assert repr(bank.app) == "<Application bank>"
+
+
+UNFIT_FIELDS = {
+    "ratio: complex": (
+        "Wrong.ratio: JSON can't hold <class 'complex'>; use plain values, enums of text or of whole numbers, "
+        "dataclasses, and lists and dicts of them"
+    ),
+    "at: 'datetme'": (
+        "Wrong: the annotation names 'datetme', which its module does not have; "
+        "import it (not only under TYPE_CHECKING) or define the class at module level"
+    ),
+}
+USES = {
+    "Command": "class A(Aggregate, key='account_id'):\n    @handle\n    def f(self, command: Wrong) -> None: ...",
+    "Event": "",
+    "Query[int]": "@answer\nasync def wrong(query: Wrong) -> int: return 1",
+}
+
+
+@pytest.mark.parametrize(("field", "sentence"), UNFIT_FIELDS.items())
+@pytest.mark.parametrize(("base", "use"), USES.items())
+def test_a_message_with_a_field_that_no_message_can_hold_is_refused(
+    base: str, use: str, field: str, sentence: str
+) -> None:
+    module = module_of(f"class Wrong({base}):\n    account_id: str\n    {field}", use)
+    with pytest.raises(DeclarationError) as mistake:
+        Application("bank", [module])
+    assert str(mistake.value) == sentence

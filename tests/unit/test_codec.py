@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -137,26 +138,26 @@ class Priced(Event):
     price: Any = None
 
 
-@pytest.mark.parametrize(
-    "price",
-    [
-        float("nan"),
-        float("inf"),
-        Decimal("NaN"),
-        Decimal("-Infinity"),
-        Decimal("sNaN"),
-        Decimal("1E+1000"),
-        2**63,
-        "\x00",
-    ],
-    ids=str,
-)
-def test_an_event_that_could_not_be_read_back_is_not_written(price: object) -> None:
-    class Sold(Event):
-        price: Decimal | float | int | str
+class Sold(Event):
+    price: Decimal = Decimal(0)
+    share: float = 0.0
+    units: int = 0
+    note: str = ""
 
+
+@pytest.mark.parametrize(
+    "sold",
+    [
+        *(Sold(price=Decimal(price)) for price in ("NaN", "-Infinity", "sNaN", "1E+1000", "1E-1000")),
+        *(Sold(share=float(share)) for share in ("nan", "inf", "-inf")),
+        *(Sold(units=units) for units in (2**63, -(2**63) - 1, 10**5_000)),
+        Sold(note="a\x00b"),
+    ],
+    ids=lambda sold: "",
+)
+def test_an_event_that_could_not_be_read_back_is_not_written(sold: Sold) -> None:
     with pytest.raises(UndecodableEventError, match="it can't be stored"):
-        EventCodec([Sold]).encode(Sold(price=price))  # pyright: ignore[reportArgumentType]
+        EventCodec([Sold]).encode(sold)
 
 
 @pytest.mark.parametrize("price", [object(), {(1, 2): 3}, "\ud800", [{1, 2}, object()]], ids=repr)
@@ -274,7 +275,7 @@ CODEC = MessageCodec(Send, "Send")
     "text", [b"", b"{", b"{'sku': 1}", b'{"sku": "\xff"}', b'{"sku": "\\ud800"}', b"\xef\xbb\xbf{}"]
 )
 def test_what_is_no_json_is_said_to_be_none(text: bytes) -> None:
-    with pytest.raises(MalformedJsonError, match="^Send: the text is not valid JSON: .*; nothing was done$"):
+    with pytest.raises(MalformedJsonError, match=r"^Send: the text is not valid JSON: .*; nothing was done$"):
         CODEC.decode(text)
 
 
@@ -308,6 +309,12 @@ def test_a_step_of_a_pointer_is_escaped(step: str, written: str) -> None:
     assert escaped(step) == written
 
 
+def storable(message: Send) -> Send:
+    """The message, checked as the buses check it."""
+    check_storable("Send", message, encode_json(message))
+    return message
+
+
 @pytest.mark.parametrize(
     ("text", "pointer", "reason"),
     [
@@ -328,7 +335,7 @@ def test_a_step_of_a_pointer_is_escaped(step: str, written: str) -> None:
 )
 def test_a_value_that_no_store_can_keep_is_pointed_at(text: str, pointer: str, reason: str) -> None:
     with pytest.raises(InvalidMessageError) as refusal:
-        CODEC.decode(text.encode())
+        storable(CODEC.decode(text.encode()))
     assert refusal.value.pointer == pointer
     assert reason in refusal.value.reason
 
@@ -339,7 +346,7 @@ def test_a_value_that_no_store_can_keep_is_pointed_at(text: str, pointer: str, r
 def test_a_disguise_gets_no_value_past_the_check(amount: str) -> None:
     """`Decimal` reads underscores and every script's digits, JSON reads escapes."""
     with pytest.raises(InvalidMessageError) as refusal:
-        CODEC.decode(f'{{"amount": {amount}}}'.encode())
+        storable(CODEC.decode(f'{{"amount": {amount}}}'.encode()))
     assert refusal.value.pointer == "/amount"
 
 
@@ -458,7 +465,7 @@ def test_texts_become_values_of_the_fields_types() -> None:
 )
 def test_texts_that_are_no_values_are_pointed_at(fields: dict[str, str], pointer: str) -> None:
     with pytest.raises(InvalidMessageError) as refusal:
-        CODEC.from_texts(fields)
+        storable(CODEC.from_texts(fields))
     assert refusal.value.pointer == pointer
 
 
@@ -467,10 +474,8 @@ def test_texts_that_are_no_values_are_pointed_at(fields: dict[str, str], pointer
 
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_make_a_message_or_an_error_of_input(text: bytes) -> None:
-    try:
+    with suppress(InvalidMessageError, MalformedJsonError):
         assert isinstance(CODEC.decode(text), Send)
-    except (InvalidMessageError, MalformedJsonError) as error:
-        assert len(str(error)) < 1_000
 
 
 MUTATIONS: list[Callable[[dict[str, Any]], object]] = [

@@ -16,6 +16,7 @@ from twofold.settings import Settings
 
 if TYPE_CHECKING:
     from twofold.messages import StoredEvent
+    from twofold.operations import EventLine
 
 __all__ = ["events"]
 
@@ -95,16 +96,13 @@ async def _print_events(pages: AsyncIterator[Sequence[StoredEvent]], as_json: bo
     encoder = msgspec.json.Encoder()
     async for page in pages:
         lines = [event_line(stored) for stored in page]
-        if as_json:
-            out.write(encoder.encode_lines(lines))
-        else:
-            for line in lines:
-                out.write(
-                    f"{line.position:>8}  {line.recorded_at}  {line.stream} {line.version}  {line.type}  ".encode()
-                    + bytes(line.data)
-                    + b"\n"
-                )
+        out.write(encoder.encode_lines(lines) if as_json else b"".join(map(_as_text, lines)))
         out.flush()
+
+
+def _as_text(line: EventLine) -> bytes:
+    place = f"{line.position:>8}  {line.recorded_at}  {line.stream} {line.version}  {line.type}  "
+    return b"%b%b\n" % (place.encode(), line.data)
 
 
 async def _count(settings: Settings, by_type: bool, as_json: bool) -> None:

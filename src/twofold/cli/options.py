@@ -60,8 +60,14 @@ def make_default_folder(settings: Settings) -> None:
     """Make `.twofold` where it is wanted, out of version control's sight. Other folders are the user's to make."""
     if settings.event_log == DEFAULT_EVENT_LOG:
         folder = Path(".twofold")
-        folder.mkdir(exist_ok=True)
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(
+                f"the folder {folder.absolute()} can't be made: {error.strerror}; nothing was started "
+                "(make this folder writable, or say with --event-log where the files are to be)"
+            ) from None
 
 
 def app_before(name: str, words: tuple[str, ...]) -> tuple[str | None, str]:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from twofold.application import Application
 from twofold.cli.application import chosen_application, load_application
@@ -42,7 +43,7 @@ def list_(app: str | None, as_json: bool, **stores: Any) -> None:
     settings, application = settings_from(**stores), load_application(chosen_application(app))
     found = _statuses(settings, application)
     if as_json:
-        print_json(found)
+        print_json([msgspec.structs.replace(each, rebuild=msgspec.UNSET) for each in found])
         return
     print_table(
         ("name", "state", "checkpoint", "head", "lag_events", "lag_s"),
@@ -125,14 +126,13 @@ async def _stored(settings: Settings, application: Application, state: str) -> l
 
 
 async def _rebuild_here(application: Application, settings: Settings, name: str, show: OnProgress) -> int:
-    import dataclasses
-
     from twofold.observability.logs import configure_logs
-    from twofold.wiring import connect
+    from twofold.operations import rebuild_at_rest
+    from twofold.wiring import at_rest
 
     configure_logs(settings)
-    async with connect(application, dataclasses.replace(settings, rebuild_changed=False)) as system:
-        return await system.rebuild(name, show)
+    async with at_rest(application, settings) as system:
+        return await rebuild_at_rest(system, name, show)
 
 
 def _wait_for_rebuild(holder: Holder, name: str, show: OnProgress) -> int:

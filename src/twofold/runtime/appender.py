@@ -59,5 +59,6 @@ class Appender:
         settle(outcomes)
 
     @property
-    def idle(self) -> bool:
-        return not self._under_way and not self._scheduled
+    def under_way(self) -> int:
+        """How many appends have not been settled yet."""
+        return len(self._under_way)

@@ -36,6 +36,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MAX_COMMAND_ID = 200
 CONCURRENT_LOADS = 4
+_WORTH_HALVING = 16
 
 
 def new_id() -> str:
@@ -131,13 +132,21 @@ class CommandBus:
         now = self._clock.now()
         now_us = (now - _EPOCH) // _MICROSECOND
         batch: list[Decided] = []
-        while self._ready and (room := self._settings.append_batch_size - len(batch)) > 0:
+        lanes = self._lanes_to_take()
+        while lanes > 0 and (room := self._settings.append_batch_size - len(batch)) > 0:
             lane = self._ready.pop(next(iter(self._ready)))
             batch += lane.decide(self._codec, now, now_us, new_id, room)
+            lanes -= 1
         if batch:
             self._appender.append([each.commit for each in batch], lambda outcomes: self._settle(batch, outcomes))
         if self._ready:
             self._appender.schedule(self._start_append)
+
+    def _lanes_to_take(self) -> int:
+        """All that are ready; half of many while no append is under way, so that the store writes the one half while
+        the other is decided. Taken all at once, deciding and writing would take turns for ever."""
+        ready = len(self._ready)
+        return ready if ready < _WORTH_HALVING or self._appender.under_way else (ready + 1) // 2
 
     # --- loading ---
 

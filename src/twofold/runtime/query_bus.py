@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import structlog
 
 from twofold.application import Application, QueryType
+from twofold.codec import check_storable, encode_json
 from twofold.errors import (
     HandlerFailedError,
     InvalidInputError,
@@ -106,6 +107,7 @@ class QueryBus:
         NotYetConsistentError when the read models don't come to `after` in time.
         """
         kind = self._app.query_type(cast("type[Query[Any]]", type(query)))
+        check_storable(kind.name, query, encode_json(query))
         started, code = perf_counter(), "ok"
         try:
             with self._gate:

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 from functools import cmp_to_key
 from typing import Any, cast
 
@@ -564,6 +565,34 @@ class ReadStoreContract:
         await worker.save(deleted=[(Decimal("15E-1"), later)])
         assert await reader.count(table, {}) == 0
 
+    async def test_zero_is_one_key_and_a_time_in_a_key_has_a_time_in_utc(self, store: ReadStore) -> None:
+        zero = Table("Zero", "zero", (Column("k", ColumnKind.DECIMAL),), ("k",))
+        await Worker.of(store, zero, (Decimal("0.00"),))
+        assert dict(await store.load(zero, [(Decimal("-0E+5"),)])) == {(Decimal(0),): (Decimal(0),)}
+        times = Table("Times", "times", (Column("k", ColumnKind.DATETIME),), ("k",))
+        worker = await Worker.of(store, times)
+        with pytest.raises(StoreError, match="no time in UTC"):
+            await worker.save((datetime.min.replace(tzinfo=timezone(timedelta(hours=1))),))
+
+    async def test_key_columns_may_stand_anywhere_in_any_order(self, store: ReadStore, reader: RowReader) -> None:
+        names = [("b", ColumnKind.TEXT), ("n", ColumnKind.INTEGER), ("a", ColumnKind.INTEGER)]
+        table = Table("Apart", "apart", tuple(Column(*each) for each in names), ("a", "b"))
+        worker = await Worker.of(store, table, ("x", 1, 10), ("y", 2, 10), ("x", 3, 9))
+        assert dict(await store.load(table, [(10, "x"), (9, "y")])) == {(10, "x"): ("x", 1, 10)}
+        assert [row[1] for row in await reader.find(table, Find({}))] == [3, 1, 2]
+        assert [row[1] for row in await reader.find(table, Find({}, start_after=(10, "x")))] == [2]
+        await worker.save(deleted=[(10, "x")])
+        assert [row[1] for row in await reader.find(table, Find({}, ("-n",)))] == [3, 2]
+
+    async def test_enum_members_are_taken_for_their_values(self, store: ReadStore, reader: RowReader) -> None:
+        class Country(Enum):
+            EIRE = "EIRE"
+
+        await Worker.of(store, SALES, ("EIRE", 1, None, None, Country.EIRE))
+        assert await reader.find(SALES, Find({"best": Country.EIRE, "country": Country.EIRE})) == [
+            sale("EIRE", 1, best="EIRE")
+        ]
+
     async def test_a_table_may_have_only_a_key_or_very_many_columns(self, store: ReadStore, reader: RowReader) -> None:
         narrow = Table("Narrow", "narrow", (Column("k", ColumnKind.TEXT),), ("k",))
         worker = await Worker.of(store, narrow, ("a",), ("b",))
@@ -590,6 +619,17 @@ class ReadStoreContract:
             after = pages[-1][:2] if pages else None
             pages += await reader.find(SALES, Find(equals, order_by, limit, after))
         assert pages == wanted
+
+    async def test_order_is_by_value_with_none_first(self, store: ReadStore, reader: RowReader) -> None:
+        revenues = ["100", "9", "9.00", None, "-1", "1E+2"]
+        await Worker.of(store, SALES, *(sale("A", month, revenue) for month, revenue in enumerate(revenues)))
+
+        async def months(*order_by: str) -> list[int]:
+            return [row[1] for row in await reader.find(SALES, Find({}, order_by))]
+
+        assert await months("revenue") == [3, 4, 1, 2, 0, 5]
+        assert await months("-revenue") == [0, 5, 1, 2, 4, 3]
+        assert await months("revenue", "-month") == [3, 4, 2, 1, 5, 0]
 
     @EXAMPLES
     @given(values=st.lists(st.decimals(allow_nan=False, allow_infinity=False), min_size=1, max_size=8))

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -95,3 +96,21 @@ def test_a_result_that_could_not_be_written_is_said_at_once(tmp_path: Path, demo
     done = demo("--result", str(tmp_path / "nowhere" / "result.json"))
     assert done.returncode == 2
     assert "does not exist" in done.stderr
+
+
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_demo_leaves_no_shop_behind(tmp_path: Path, ending: signal.Signals, code: int) -> None:
+    command = [sys.executable, "-u", "-m", "examples.shop.demo"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        where = process.stdout.readline()
+        while "Flash sale" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(ending)
+        process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == code
+    port = re.search(r"http://127\.0\.0\.1:(\d+)", where)
+    assert port
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(port[1]))) != 0

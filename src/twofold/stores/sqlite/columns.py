@@ -1,9 +1,11 @@
 """Values of columns in SQLite: how they are written, compared and ordered.
 
-Decimals and times are text, which keeps every digit and offset. A time always has six digits of a second, so that
-plain SQL can take its instant apart. Rows are turned column by column: a pass over 5,000 values of one kind in C costs
-a fraction of 5,000 calls. Columns whose values all have the expected class take that way; others are looked at one by
-one, which converts what may be converted and names what can't be held.
+Decimals and times are text, which keeps every digit and offset. A time always has six digits of a second, and Z for
+UTC, so that plain SQL can take its instant apart, and times in UTC order as text.
+
+Rows are turned column by column: a pass over 5,000 values of one kind in C costs a fraction of 5,000 calls. Columns
+whose values all have the expected class take that way; others are looked at one by one, which converts what may be
+converted and names what can't be held.
 """
 
 from __future__ import annotations
@@ -70,16 +72,10 @@ _CLASSES: Mapping[ColumnKind, frozenset[type]] = {
 
 
 def encode_columns(columns: Sequence[Column], rows: Sequence[Row]) -> list[Sequence[Any]]:
-    """The rows' values as SQLite takes them, column by column; Unstorable names one that can't be held."""
-    if not rows:
-        return [() for _ in columns]
-    try:
-        return [_encode_column(column, values) for column, values in zip(columns, zip(*rows, strict=True), strict=True)]
-    except Unstorable:
-        raise
-    except ValueError:
-        wrong = next(len(row) for row in rows if len(row) != len(columns))
-        raise Unstorable(f"a row needs {len(columns)} values, found {wrong}") from None
+    """The values of some rows (not none) as SQLite takes them, column by column; Unstorable names one that can't be."""
+    if wrong := set(map(len, rows)) - {len(columns)}:
+        raise Unstorable(f"a row needs {len(columns)} values, found {wrong.pop()}")
+    return [_encode_column(column, values) for column, values in zip(columns, zip(*rows, strict=True), strict=True)]
 
 
 def encode_value(column: Column, value: Any) -> Any:
@@ -129,11 +125,16 @@ def _as_is(values: Sequence[Any]) -> Sequence[Any]:
 
 def _datetimes(values: Sequence[Any]) -> Sequence[Any]:
     if not all(map(_has_whole_minutes, {value.tzinfo for value in values if value is not None})):
-        return [None if value is None else value.isoformat("T", "microseconds") for value in values]
+        return [None if value is None else _time_text(value) for value in values]
     return [
         text if text is None or text[19:20] == "." else f"{text[:19]}.000000{text[19:]}"
         for text in msgspec.to_builtins(values)
     ]
+
+
+def _time_text(time: datetime) -> str:
+    text = time.isoformat("T", "microseconds")
+    return f"{text[:-6]}Z" if text.endswith("+00:00") else text
 
 
 def _has_whole_minutes(zone: tzinfo | None) -> bool:
@@ -162,7 +163,7 @@ def parameter(value: Any) -> Any:
         case Decimal() | uuid.UUID():
             return str(value)
         case datetime():
-            return value.isoformat("T", "microseconds")
+            return _time_text(value)
         case date():
             return value.isoformat()
         case _:

@@ -35,6 +35,8 @@ __all__ = ["Schema", "StoreLock", "meaning", "open_reader", "open_writer", "read
 SQL = load_statements("connections.sql")
 
 BUSY_TIMEOUT_S = 5.0
+_SMALLEST_DATABASE_BYTES = 512
+_CORRUPT_REMEDY = "restore it from a backup, or give the store another file"
 WAL_AUTOCHECKPOINT_PAGES = 2_000
 
 # --- what is in a file ----------------------------------------------------------------------------------------------
@@ -72,6 +74,7 @@ def open_writer(path: Path, schema: Schema) -> sqlite3.Connection:
 
     The caller holds the file's StoreLock. A file that is foreign, corrupt or newer is left as it is.
     """
+    _check_size(path, schema)
     with translated(schema.store(path), opening=True):
         connection = _connect(path, "rwc")
         try:
@@ -89,6 +92,7 @@ def open_reader(path: Path, schema: Schema) -> sqlite3.Connection:
     """A connection that can't write, on a file of exactly this schema. It may be used from any one thread at a time."""
     if not path.exists():
         raise StoreUnavailableError(schema.store(path), "the file does not exist")
+    _check_size(path, schema)
     with translated(schema.store(path), opening=True):
         connection = _connect(path, "ro")
         try:
@@ -100,6 +104,14 @@ def open_reader(path: Path, schema: Schema) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _check_size(path: Path, schema: Schema) -> None:
+    """Refuse a file that is smaller than a database can be: SQLite takes it for an empty one, and writes over it."""
+    size_bytes = path.stat().st_size if path.is_file() else 0
+    if 0 < size_bytes < _SMALLEST_DATABASE_BYTES:
+        reason = f"the file of {size_bytes} bytes is no database"
+        raise CorruptStoreError(schema.store(path), reason, _CORRUPT_REMEDY)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -198,7 +210,7 @@ def meaning(error: sqlite3.Error, store: str, *, opening: bool = False) -> Twofo
     detail = f"SQLite: {error} ({error.sqlite_errorname})"
     if primary in _CORRUPT:
         reason = f"the file is damaged or no database ({detail})"
-        return CorruptStoreError(store, reason, "restore it from a backup, or give the store another file")
+        return CorruptStoreError(store, reason, _CORRUPT_REMEDY)
     if opening and primary in _NOT_WRITABLE:
         return StoreNotWritableError(
             store, f"{_UNAVAILABLE[primary]} ({detail})", "make the file and its folder writable for this user"

@@ -1,8 +1,9 @@
 """Event log on SQLite.
 
 One thread owns the only writing connection, so one transaction at a time is the whole concurrency story of appending
-(writer.py); a few more threads read, on connections of their own that see what is committed. Who reads near the head,
-and who waits, is served from memory: what was appended is published there after its commit, on the event loop's thread.
+(event_writer.py); a few more threads read, on connections of their own that see what is committed. Who reads near the
+head, and who waits, is served from memory: what was appended is published there after its commit, on the event loop's
+thread.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,13 +22,13 @@ from twofold.errors import StoreNotWritableError, StoreUnavailableError
 from twofold.messages import StoredEvent
 from twofold.ports import Commit, Outcome, Snapshot
 from twofold.stores.arrivals import Arrivals
-from twofold.stores.sqlite import reader
+from twofold.stores.sqlite import event_reader as reader
 from twofold.stores.sqlite.connections import SQL as CONNECTION_SQL
 from twofold.stores.sqlite.connections import Schema, StoreLock, open_reader, open_writer, translated
+from twofold.stores.sqlite.event_writer import Writer, Written
 from twofold.stores.sqlite.tail import Tail
 from twofold.stores.sqlite.threads import ConnectionThreads
 from twofold.stores.sqlite.wal import WalWatch
-from twofold.stores.sqlite.writer import Writer, Written
 from twofold.streams import Position, StreamId
 
 __all__ = ["SCHEMA", "SqliteEventLog"]
@@ -229,16 +230,22 @@ class _Appends:
 
 def _open_to_write(path: Path) -> _OpenedToWrite:
     store = SCHEMA.store(path)
-    lock = StoreLock.acquire(path, store)
-    try:
+    with ExitStack() as undo, translated(store, opening=True):
+        lock = StoreLock.acquire(path, store)
+        undo.callback(lock.release)
         connection = open_writer(path, SCHEMA)
-        with translated(store, opening=True):
-            writer, head = Writer(connection, store), reader.read_head(connection)
-            return _OpenedToWrite(lock, connection, writer, WalWatch(path), head)
-    except Exception:
-        lock.release()
-        raise
+        undo.callback(connection.close)
+        writer, head = Writer(connection, store), reader.read_head(connection)
+        undo.pop_all()
+        return _OpenedToWrite(lock, connection, writer, WalWatch(path), head)
 
 
 def _open_to_read(path: Path) -> list[sqlite3.Connection]:
-    return [reader.prepare_reader(open_reader(path, SCHEMA)) for _ in range(READERS)]
+    with ExitStack() as undo:
+        connections: list[sqlite3.Connection] = []
+        for _ in range(READERS):
+            connections.append(open_reader(path, SCHEMA))
+            undo.callback(connections[-1].close)
+            reader.prepare_reader(connections[-1])
+        undo.pop_all()
+        return connections

@@ -172,8 +172,8 @@ SELECT {columns}
 -- == terms ==
 
 -- name: instant
--- Microseconds since 1970-01-01 UTC of a time as it is stored, 2024-02-29T23:59:59.000001+05:30[:00[.000000]] or
--- without an offset, which then counts as 0. Exact: strftime sees whole seconds only.
+-- Microseconds since 1970-01-01 UTC of a time as it is stored: 2024-02-29T23:59:59.000001+05:30[:00[.000000]], or with
+-- Z or nothing for the offset, which then counts as 0. Exact: strftime sees whole seconds only.
 CAST(strftime('%s', substr({x}, 1, 19)) AS INTEGER) * 1000000 + CAST(substr({x}, 21, 6) AS INTEGER)
 - CAST(substr({x}, 27, 1) || '1' AS INTEGER) * (
     ( CAST(substr({x}, 28, 2) AS INTEGER) * 3600

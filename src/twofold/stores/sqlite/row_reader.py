@@ -157,7 +157,5 @@ def _sql_connection(path: Path) -> sqlite3.Connection:
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 
 
-def _authorize(action: int, first: str | None, *_: str | None) -> int:
-    # Full-text search asks for data_version inside.
-    reads = action in _READING or (action == sqlite3.SQLITE_PRAGMA and first == "data_version")
-    return sqlite3.SQLITE_OK if reads else sqlite3.SQLITE_DENY
+def _authorize(action: int, *_: str | None) -> int:
+    return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY

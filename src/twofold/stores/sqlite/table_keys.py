@@ -60,4 +60,4 @@ class TableKeys:
     def _parts(self) -> list[str]:
         if len(self._columns) == 1:
             return ["wanted.value"]
-        return [f"wanted.value ->> {at}" for at in range(len(self._columns))]
+        return [f"json_extract(wanted.value, '$[{at}]')" for at in range(len(self._columns))]

@@ -1,8 +1,9 @@
-"""Notices a WAL file that grows: somebody reads in one transaction for long, and checkpoints can't empty it meanwhile."""
+"""Notices a WAL file that grows: while somebody reads in one long transaction, checkpoints can't empty it."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -29,7 +30,8 @@ class WalWatch:
         """To be called by the writer; looks at the file every hundredth time."""
         self._transactions += 1
         if self._transactions % TRANSACTIONS_PER_LOOK == 0:
-            self._look(os.stat(self._path).st_size)
+            with suppress(OSError):  # what is written is written, whether or not the file can be looked at
+                self._look(os.stat(self._path).st_size)
 
     def _look(self, size_bytes: int) -> None:
         if size_bytes >= self._warn_at_bytes:

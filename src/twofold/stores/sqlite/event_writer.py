@@ -23,7 +23,7 @@ from twofold.messages import StoredEvent
 from twofold.ports import Appended, CommandRecord, Commit, Outcome
 from twofold.stores.admission import Admission
 from twofold.stores.sqlite.connections import meaning, roll_back, transaction
-from twofold.stores.sqlite.reader import SQL, find_commands, read_head, read_versions
+from twofold.stores.sqlite.event_reader import SQL, find_commands, read_head, read_versions
 from twofold.streams import Position
 
 __all__ = ["Writer", "Written"]

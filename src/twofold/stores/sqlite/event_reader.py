@@ -49,10 +49,9 @@ _snapshots = msgspec.json.Decoder(list[tuple[str, int, str]]).decode
 _stored_event = cast("Callable[[tuple[Any, ...]], StoredEvent]", partial(cast("Any", tuple).__new__, StoredEvent))
 
 
-def prepare_reader(connection: sqlite3.Connection) -> sqlite3.Connection:
+def prepare_reader(connection: sqlite3.Connection) -> None:
     """Bound the memory that one value may take."""
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
-    return connection
 
 
 def read_head(connection: sqlite3.Connection) -> Position:

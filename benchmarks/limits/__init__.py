@@ -1,0 +1,1 @@
+"""The floor below us: what the same work costs with nothing of ours in the way."""

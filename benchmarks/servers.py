@@ -1,0 +1,98 @@
+"""Servers as child processes: started on a free port, awaited until they answer, stopped by SIGTERM."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+__all__ = ["Server", "twofold_server", "uvicorn_server"]
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """CPU time that it has used so far, in all its threads, in steps of 10 ms."""
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def uvicorn_server(app: str, *, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """`module:attribute` behind one bare uvicorn with uvloop and httptools."""
+    port = _free_port()
+    options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), *options]
+    with _running(command, port, "/", environment or {}) as server:
+        yield server
+
+
+@contextmanager
+def twofold_server(app: str, folder: Path) -> Iterator[Server]:
+    """`twofold serve all` with its databases in the folder."""
+    port = _free_port()
+    environment = {
+        "TWOFOLD_EVENT_LOG": f"sqlite:///{folder / 'log.db'}",
+        "TWOFOLD_HTTP_HOST": "127.0.0.1",
+        "TWOFOLD_HTTP_PORT": str(port),
+    }
+    command = [str(Path(sys.executable).with_name("twofold")), "serve", "all", app]
+    with _running(command, port, "/readyz", environment) as server:
+        yield server
+
+
+@contextmanager
+def _running(command: Sequence[str], port: int, path: str, environment: Mapping[str, str]) -> Iterator[Server]:
+    server = subprocess.Popen(
+        command,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        _await_answer(server, port, path)
+        yield Server(port, server.pid)
+    finally:
+        server.terminate()
+        server.communicate(timeout=STOP_TIMEOUT_S)
+
+
+def _await_answer(server: subprocess.Popen[bytes], port: int, path: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            _, errors = server.communicate()
+            raise RuntimeError(f"the server ended with {server.returncode}: {errors.decode(errors='replace')[-2000:]}")
+        if _status(port, path) == 200:
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"no 200 from port {port}{path} within {START_TIMEOUT_S} s")
+
+
+def _status(port: int, path: str) -> int | None:
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,76 @@
+"""Commands over HTTP: `POST /commands/{CommandName}` with the command's fields as JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+from twofold.application import Application, CommandType
+from twofold.errors import InvalidKeyError
+from twofold.http.answers import Answer, Header, Receive
+from twofold.http.headers import Headers, check_json, command_id, expected_version
+from twofold.http.limits import Bodies
+from twofold.http.problems import MethodNotAllowedError, problem_answer
+from twofold.messages import Metadata
+from twofold.runtime.lanes import Accepted
+from twofold.runtime.lifecycle import System
+
+__all__ = ["COMMAND_METHODS", "CommandDone", "Commands"]
+
+COMMAND_METHODS = "POST, OPTIONS"
+_JSON = (b"content-type", b"application/json")
+_REPLAYED = (b"idempotent-replayed", b"true")
+
+
+class CommandDone(msgspec.Struct, gc=False):
+    """A command that is done and durable: its stream, the stream's version, the position of its last event."""
+
+    stream: str
+    version: int
+    position: int
+    events: tuple[str, ...]
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Commands:
+    """Takes commands from HTTP to the system, and its answers back."""
+
+    def __init__(self, app: Application, bodies: Bodies) -> None:
+        self._app, self._bodies = app, bodies
+
+    def named(self, name: str) -> CommandType:
+        return self._app.commands.get(name) or self._app.command_named(name)
+
+    async def answer(
+        self, system: System, name: str, method: str, headers: Headers, conversation: Header | None, receive: Receive
+    ) -> Answer:
+        kind = self.named(name)
+        if method != "POST":
+            raise MethodNotAllowedError(method, COMMAND_METHODS)
+        check_json(headers)
+        command = kind.codec.decode(await self._bodies.read(headers, receive))
+        try:
+            accepted = await system.send(
+                command,
+                command_id=command_id(headers),
+                expected_version=expected_version(headers),
+                metadata=Metadata(correlation_id=conversation[1].decode()) if conversation else None,
+            )
+        except InvalidKeyError as error:
+            return problem_answer(error, pointer=f"/{kind.handler.aggregate.key}")
+        return _done(accepted)
+
+
+def _done(accepted: Accepted) -> Answer:
+    stream, version, position, events, replayed = accepted
+    body = _encode(CommandDone(str(stream), version, position, tuple([type(each).stored_name for each in events])))
+    headers = [
+        _JSON,
+        (b"content-length", b"%d" % len(body)),
+        (b"etag", b'"%d"' % version),
+        (b"twofold-position", b"%d" % position),
+    ]
+    if replayed:
+        headers.append(_REPLAYED)
+    return Answer(200, headers, body)

@@ -1,0 +1,106 @@
+"""Request headers with a meaning: read from the bytes as they came, each with its own error when it has none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from twofold.errors import InvalidCommandIdError
+from twofold.http.answers import Header
+from twofold.http.problems import InvalidHeaderError, UnsupportedMediaTypeError
+
+__all__ = [
+    "MAX_WAIT_S",
+    "Headers",
+    "by_name",
+    "check_json",
+    "command_id",
+    "correlation",
+    "expected_version",
+    "wait_s",
+    "wanted_position",
+]
+
+Headers = Mapping[bytes, bytes]
+
+MAX_WAIT_S = 30.0
+"""Longest wait for a wanted position that a client may ask for."""
+
+_MAX_CORRELATION_ID = 200
+_CORRELATION = (b"twofold-correlation-id", b"x-correlation-id")
+_ENTITY_TAG = re.compile(rb'(?:W/)?"(\d{1,18})"')
+_POSITION = re.compile(rb"\d{1,18}")
+_WAIT = re.compile(rb"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
+_JSON = re.compile(rb'\s*application/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
+
+
+def by_name(headers: Sequence[Header]) -> dict[bytes, bytes]:
+    """Headers by their lower-case names; a repeated one is one value with commas (RFC 9110, 5.2)."""
+    found = dict(headers)
+    if len(found) == len(headers):
+        return found
+    merged: dict[bytes, bytes] = {}
+    for name, value in headers:
+        merged[name] = merged[name] + b", " + value if name in merged else value
+    return merged
+
+
+def check_json(headers: Headers) -> None:
+    """UnsupportedMediaTypeError unless the body says that it is JSON in UTF-8.
+
+    A missing type is refused too: it is what a browser may send to any site without asking (CORS).
+    """
+    declared = headers.get(b"content-type")
+    if declared != b"application/json" and not _JSON.fullmatch(declared or b""):
+        raise UnsupportedMediaTypeError(declared.decode("latin-1")[:100] if declared else "of no declared type")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMediaTypeError("compressed")
+
+
+def command_id(headers: Headers) -> str | None:
+    value = headers.get(b"idempotency-key")
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidCommandIdError(value.decode("latin-1")) from None
+
+
+def expected_version(headers: Headers) -> int | None:
+    value = headers.get(b"if-match")
+    if value is None:
+        return None
+    found = _ENTITY_TAG.fullmatch(value.strip())
+    if found is None:
+        raise InvalidHeaderError("If-Match", value.decode("latin-1"), 'one version in quotes, as in ETag: "3"')
+    return int(found[1])
+
+
+def wanted_position(headers: Headers) -> int | None:
+    value = headers.get(b"twofold-after")
+    if value is None:
+        return None
+    if not _POSITION.fullmatch(value.strip()):
+        raise InvalidHeaderError("Twofold-After", value.decode("latin-1"), "a position, as in Twofold-Position: 17")
+    return int(value)
+
+
+def wait_s(headers: Headers) -> float | None:
+    """How long the client would wait for its position, at most 30 s. What can't be read is no preference (RFC 7240)."""
+    value = headers.get(b"prefer")
+    found = _WAIT.search(value) if value else None
+    return min(float(found[1]), MAX_WAIT_S) if found else None
+
+
+def correlation(headers: Headers) -> Header | None:
+    """The header that names the conversation, to be echoed as it came."""
+    for name in _CORRELATION:
+        value = headers.get(name)
+        if value is not None:
+            text = value.decode("latin-1")
+            if not (text.isascii() and text.isprintable() and 0 < len(text) <= _MAX_CORRELATION_ID):
+                wanted = f"1 to {_MAX_CORRELATION_ID} printable ASCII characters"
+                raise InvalidHeaderError(name.decode().title(), text, wanted)
+            return name, value
+    return None

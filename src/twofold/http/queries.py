@@ -1,0 +1,134 @@
+"""Queries over HTTP: `GET /queries/{QueryName}?field=value`, or POST with the query's fields as JSON.
+
+In a URL a list is a repeated parameter, and a field that no text can hold (an object, say) is JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from msgspec import inspect
+
+from twofold.application import Application, QueryType
+from twofold.codec import escaped
+from twofold.errors import InvalidMessageError
+from twofold.http.answers import Answer, Receive
+from twofold.http.headers import Headers, check_json, wait_s, wanted_position
+from twofold.http.limits import Bodies
+from twofold.http.problems import MalformedQueryStringError, MethodNotAllowedError
+from twofold.messages import Query
+from twofold.runtime.lifecycle import System
+
+__all__ = ["QUERY_METHODS", "Form", "Queries", "form_of"]
+
+QUERY_METHODS = "GET, HEAD, POST, OPTIONS"
+_JSON = (b"content-type", b"application/json")
+
+
+class Form(Enum):
+    """How a query's field stands in a URL."""
+
+    TEXT = "text"
+    LIST = "list"
+    JSON = "json"
+
+
+_OBJECTS = (
+    inspect.StructType
+    | inspect.DataclassType
+    | inspect.TypedDictType
+    | inspect.NamedTupleType
+    | inspect.DictType
+    | inspect.TupleType
+    | inspect.AnyType
+)
+
+
+def form_of(kind: inspect.Type) -> Form:
+    """The form of a field of this type; a list of anything but texts is JSON too."""
+    match kind:
+        case inspect.Metadata(type=inner):
+            return form_of(inner)
+        case inspect.UnionType(types=types):
+            forms = {form_of(each) for each in types if not isinstance(each, inspect.NoneType)}
+            return forms.pop() if len(forms) == 1 else Form.JSON
+        case inspect.CollectionType(item_type=item):
+            return Form.LIST if form_of(item) is Form.TEXT else Form.JSON
+        case _:
+            return Form.JSON if isinstance(kind, _OBJECTS) else Form.TEXT
+
+
+class Queries:
+    """Takes queries from HTTP to the system, and its answers back."""
+
+    def __init__(self, app: Application, bodies: Bodies) -> None:
+        self._app, self._bodies = app, bodies
+        self._forms = {name: _forms(kind) for name, kind in app.queries.items()}
+        self._encode = msgspec.json.Encoder().encode
+
+    def named(self, name: str) -> QueryType:
+        return self._app.queries.get(name) or self._app.query_named(name)
+
+    async def answer(
+        self, system: System, name: str, method: str, headers: Headers, query_string: bytes, receive: Receive
+    ) -> Answer:
+        kind = self.named(name)
+        query: Query[Any]
+        if method in ("GET", "HEAD"):
+            query = kind.codec.from_texts(parameters(name, self._forms[name], query_string))
+        elif method == "POST":
+            check_json(headers)
+            query = kind.codec.decode(await self._bodies.read(headers, receive))
+        else:
+            raise MethodNotAllowedError(method, QUERY_METHODS)
+        value, position = await system.answer(query, after=wanted_position(headers), wait_s=wait_s(headers))
+        body = self._encode(value)
+        length = (b"content-length", b"%d" % len(body))
+        return Answer(200, [_JSON, length, (b"twofold-position", b"%d" % position)], body)
+
+
+def _forms(kind: QueryType) -> dict[str, Form]:
+    described = inspect.type_info(kind.answer.query)
+    assert isinstance(described, inspect.StructType)
+    return {each.encode_name: form_of(each.type) for each in described.fields}
+
+
+def parameters(name: str, forms: dict[str, Form], query_string: bytes) -> dict[str, Any]:
+    """The fields that a query string gives; InvalidMessageError for one that is given twice, or is no JSON."""
+    fields: dict[str, Any] = {}
+    for field, text in pairs(query_string):
+        form = forms.get(field, Form.TEXT)
+        if form is Form.LIST:
+            fields.setdefault(field, []).append(text)
+        elif field in fields:
+            raise InvalidMessageError(name, "the parameter is given more than once", f"/{escaped(field)}")
+        else:
+            fields[field] = text if form is Form.TEXT else _json(name, field, text)
+    return fields
+
+
+def pairs(query_string: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values of a query string; MalformedQueryStringError when it is not percent-encoded UTF-8."""
+    plain = b"%" not in query_string and b"+" not in query_string
+    try:
+        for part in query_string.split(b"&"):
+            if part:
+                field, _, value = part.partition(b"=")
+                yield (field.decode(), value.decode()) if plain else (_unquoted(field), _unquoted(value))
+    except UnicodeDecodeError as error:
+        raise MalformedQueryStringError(error.reason) from None
+
+
+def _unquoted(text: bytes) -> str:
+    return unquote_to_bytes(text.replace(b"+", b" ")).decode()
+
+
+def _json(name: str, field: str, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidMessageError(name, f"the parameter is not valid JSON: {error}", f"/{escaped(field)}") from None

@@ -1,0 +1,161 @@
+"""The HTTP server process: uvicorn on uvloop and httptools, and how it ends.
+
+SIGTERM and SIGINT drain: no new connection is taken, requests that are whole are finished and answered, the others are
+given up, then the system stops. Nothing that was accepted is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Generator
+from typing import Any, cast
+
+import structlog
+import uvicorn
+
+from twofold.application import Application
+from twofold.errors import SettingsError
+from twofold.http.app import HttpDoor, asgi
+from twofold.http.connections import Connection, Guard, Limits
+from twofold.observability.logs import configure_logs
+from twofold.settings import Settings
+
+__all__ = ["HttpServer", "bound", "run", "serve", "url_of"]
+
+_KEEP_ALIVE_S = 75
+
+logger = structlog.get_logger("twofold.http")
+
+
+def run(
+    app: Application,
+    settings: Settings,
+    *,
+    listener: socket.socket | None = None,
+    on_listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serve in this process until it is told to stop, with the process's logs set up as the settings say."""
+    configure_logs(settings)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(app, settings, listener=listener, on_listening=on_listening))
+
+
+async def serve(
+    app: Application,
+    settings: Settings,
+    *,
+    listener: socket.socket | None = None,
+    on_listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serve in the running loop until SIGTERM or SIGINT, then drain.
+
+    `listener` is a bound socket to take requests from; without one the settings' address is bound. `on_listening` gets
+    the URL once requests are taken. SettingsError when the address can't be listened on; whatever keeps the system from
+    starting is raised before the address is opened.
+    """
+    with contextlib.nullcontext(listener) if listener is not None else bound(settings) as listener:
+        server = HttpServer(asgi(app, settings))
+        async with server.door.lifespan():
+            await server.listen(listener, on_listening)
+
+
+class HttpServer(uvicorn.Server):
+    """A door on a socket. `should_exit` ends it."""
+
+    def __init__(self, door: HttpDoor) -> None:
+        self.door = door
+        self._limits = Limits.of(door.settings, door.metrics.http_error)
+        self._on_listening: Callable[[str], None] | None = None
+        super().__init__(
+            uvicorn.Config(
+                cast("Any", door),
+                http=type("LimitedConnection", (Connection,), {"limits": self._limits}),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=cast("int", door.settings.drain_timeout_s),
+            )
+        )
+
+    async def listen(self, listener: socket.socket, on_listening: Callable[[str], None] | None = None) -> None:
+        """Take requests from the bound socket until told to stop; returns when all of them are answered."""
+        self._on_listening = on_listening
+        guard = Guard(cast("set[Connection]", self.server_state.connections), self._limits)
+        watching = asyncio.create_task(guard.watch(), name="connection guard")
+        try:
+            await self.serve(sockets=[listener])
+        finally:
+            watching.cancel()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        url = url_of(sockets[0]) if sockets else ""
+        logger.info("listening", url=url, application=self.door.app.name)
+        self.door.publish(url)
+        if self._on_listening is not None:
+            self._on_listening(url)
+        gc.freeze()  # what stands now stands for good: collections need not walk it
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logger.info("stopping", connections=len(self.server_state.connections))
+        self.door.begin_stop()
+        await super().shutdown(sockets=sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """As uvicorn's, but a signal is not raised again at the end: a drained process has done its work: exit 0."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where this machine finds what listens there: a socket that listens everywhere listens on loopback too."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def bound(settings: Settings) -> Generator[socket.socket]:
+    """A socket bound to the settings' address; SettingsError names the port that is taken."""
+    host, port = settings.http_host, settings.http_port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"TWOFOLD_HTTP_PORT={port}: can't listen on {host}:{port}: {error.strerror or error}; nothing was started "
+            "(stop what listens there, or choose another port; 0 takes a free one)"
+        ) from None
+    with listener:
+        yield listener
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    if sys.platform == "win32" or sys.implementation.name != "cpython":
+        return asyncio.new_event_loop
+    import uvloop
+
+    return uvloop.new_event_loop

@@ -1,0 +1,1 @@
+"""What a system says about itself while it runs: logs and metrics."""

@@ -1,0 +1,117 @@
+import pytest
+
+from twofold.errors import InvalidCommandIdError
+from twofold.http.headers import (
+    MAX_WAIT_S,
+    by_name,
+    check_json,
+    command_id,
+    correlation,
+    expected_version,
+    wait_s,
+    wanted_position,
+)
+from twofold.http.problems import InvalidHeaderError, UnsupportedMediaTypeError
+
+
+def test_a_repeated_header_is_one_value_with_commas() -> None:
+    assert by_name([(b"if-match", b'"1"'), (b"a", b"x"), (b"if-match", b'"2"')]) == {
+        b"if-match": b'"1", "2"',
+        b"a": b"x",
+    }
+
+
+@pytest.mark.parametrize(("value", "version"), [(b'"3"', 3), (b'W/"3"', 3), (b' "0" ', 0)])
+def test_if_match_is_the_version_in_quotes(value: bytes, version: int) -> None:
+    assert expected_version({b"if-match": value}) == version
+
+
+@pytest.mark.parametrize(
+    "value", [b"*", b"3", b'""', b'"x"', b'"1", "2"', b'"-1"', b'"1', b"", b'w/"3"', b'"' + b"9" * 30 + b'"']
+)
+def test_another_if_match_is_refused(value: bytes) -> None:
+    with pytest.raises(InvalidHeaderError, match="If-Match"):
+        expected_version({b"if-match": value})
+
+
+def test_without_if_match_no_version_is_expected() -> None:
+    assert expected_version({}) is None
+
+
+@pytest.mark.parametrize("value", [b"", b"x", b"-1", b"1.5", b"0x10", b"9" * 19, "١".encode()])
+def test_a_wanted_position_without_meaning_is_refused(value: bytes) -> None:
+    with pytest.raises(InvalidHeaderError, match="Twofold-After"):
+        wanted_position({b"twofold-after": value})
+
+
+def test_the_wanted_position_is_a_number() -> None:
+    assert wanted_position({b"twofold-after": b"17"}) == 17
+    assert wanted_position({}) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (b"wait=5", 5),
+        (b"respond-async, wait=10; foo", 10),
+        (b'WAIT = "7"', 7),
+        (b"wait=0", 0),
+        (b"wait=999999", MAX_WAIT_S),
+        (b"wait=soon", None),
+        (b"wait=-1", None),
+        (b"await=5", None),
+        (b"return=minimal", None),
+        (b"", None),
+    ],
+)
+def test_prefer_wait_is_bounded_and_what_can_not_be_read_is_no_preference(value: bytes, seconds: float | None) -> None:
+    assert wait_s({b"prefer": value}) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"application/json", b"Application/JSON", b"application/json; charset=utf-8", b'application/json;charset="UTF-8"'],
+)
+def test_json_in_utf_8_is_taken(value: bytes) -> None:
+    check_json({b"content-type": value})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"text/plain", b"application/json; charset=latin-1", b"application/jsonx", b"multipart/form-data", b"\xff"],
+)
+def test_anything_else_is_an_unsupported_media_type(value: bytes) -> None:
+    with pytest.raises(UnsupportedMediaTypeError):
+        check_json({b"content-type": value})
+
+
+def test_a_body_without_a_type_or_compressed_is_an_unsupported_media_type() -> None:
+    with pytest.raises(UnsupportedMediaTypeError, match="no declared type"):
+        check_json({})
+    with pytest.raises(UnsupportedMediaTypeError, match="compressed"):
+        check_json({b"content-type": b"application/json", b"content-encoding": b"gzip"})
+
+
+def test_a_command_id_is_text() -> None:
+    assert command_id({b"idempotency-key": "id-é".encode()}) == "id-é"
+    assert command_id({}) is None
+
+
+def test_a_command_id_that_is_no_utf_8_is_refused() -> None:
+    with pytest.raises(InvalidCommandIdError):
+        command_id({b"idempotency-key": b"\xff"})
+
+
+def test_the_correlation_id_is_found_under_both_names_and_kept_with_its_name() -> None:
+    assert correlation({b"x-correlation-id": b"a"}) == (b"x-correlation-id", b"a")
+    assert correlation({b"twofold-correlation-id": b"b", b"x-correlation-id": b"a"}) == (
+        b"twofold-correlation-id",
+        b"b",
+    )
+    assert correlation({}) is None
+
+
+@pytest.mark.parametrize("value", [b"", b"x" * 201, b"\xe9", b"a\tb"])
+def test_a_correlation_id_that_can_not_be_recorded_is_refused(value: bytes) -> None:
+    with pytest.raises(InvalidHeaderError, match="X-Correlation-Id"):
+        correlation({b"x-correlation-id": value})

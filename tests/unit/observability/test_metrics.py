@@ -1,0 +1,88 @@
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from twofold.observability.metrics import METRICS, MOST_LABEL_SETS, Metrics
+from twofold.operations import ReadModelStatus
+
+Labels = dict[str, str]
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    families = text_string_to_metric_families(metrics.exposition().decode())
+    return {
+        (each.name, tuple(sorted(each.labels.items()))): each.value for family in families for each in family.samples
+    }
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    return samples(metrics)[name, tuple(sorted(labels.items()))]
+
+
+def test_commands_and_queries_are_counted_by_name_and_code() -> None:
+    metrics = Metrics()
+    metrics.command_done("Buy", "ok", 0.001)
+    metrics.command_done("Buy", "ok", 0.001)
+    metrics.command_done("Buy", "sold-out", 0.001)
+    metrics.query_done("Stock", "ok", 0.001)
+    assert value(metrics, "twofold_commands_total", command="Buy", code="ok") == 2
+    assert value(metrics, "twofold_commands_total", command="Buy", code="sold-out") == 1
+    assert value(metrics, "twofold_queries_total", query="Stock", code="ok") == 1
+
+
+def test_a_histogram_is_cumulative_and_a_bound_belongs_to_its_bucket() -> None:
+    metrics = Metrics()
+    for commands in (1, 2, 3, 1_000):
+        metrics.append_done(commands, commands * 2, 0.004)
+    counts = [
+        value(metrics, "twofold_append_batch_commands_bucket", le=le) for le in ("1.0", "2.0", "4.0", "512.0", "+Inf")
+    ]
+    assert counts == [1, 2, 3, 3, 4]
+    assert value(metrics, "twofold_append_batch_commands_sum") == 1_006
+    assert value(metrics, "twofold_append_seconds_count") == 4
+    assert value(metrics, "twofold_appended_events_total") == 2_012
+
+
+def status(name: str, state: str) -> ReadModelStatus:
+    return ReadModelStatus(name=name, checkpoint=7, head=10, lag_events=3, lag_s=0.5, state=state)
+
+
+def test_read_models_are_shown_as_they_stand_at_the_scrape() -> None:
+    metrics = Metrics()
+    metrics.fold_done("Balance", 5, 0.01)
+    metrics.read_models_at([status("Balance", "failed"), status("Gone", "running")])
+    metrics.read_models_at([status("Balance", "failed")])
+    assert value(metrics, "twofold_folded_events_total", read_model="Balance") == 5
+    assert value(metrics, "twofold_read_model_lag_events", read_model="Balance") == 3
+    assert value(metrics, "twofold_read_model_lag_seconds", read_model="Balance") == 0.5
+    assert value(metrics, "twofold_read_model_position", read_model="Balance") == 7
+    assert value(metrics, "twofold_event_log_position") == 10
+    assert value(metrics, "twofold_read_model_state", read_model="Balance", state="failed") == 1
+    assert value(metrics, "twofold_read_model_state", read_model="Balance", state="running") == 0
+    assert not [name for name, labels in samples(metrics) if ("read_model", "Gone") in labels]
+
+
+def test_two_systems_in_one_process_count_apart() -> None:
+    one, other = Metrics(), Metrics()
+    one.http_error("not-found")
+    assert value(one, "twofold_http_errors_total", code="not-found") == 1
+    assert not [name for name, _ in samples(other) if name == "twofold_http_errors_total"]
+
+
+def test_codes_without_end_do_not_fill_the_memory() -> None:
+    metrics = Metrics()
+    for number in range(MOST_LABEL_SETS + 50):
+        metrics.command_done("Buy", f"refused-{number}", 0.001)
+    metrics.command_done("Buy", "refused-1", 0.001)
+    assert value(metrics, "twofold_commands_total", command="other", code="other") == 50
+    assert value(metrics, "twofold_commands_total", command="Buy", code="refused-1") == 2
+
+
+def test_every_metric_is_shown_with_its_meaning() -> None:
+    metrics = Metrics()
+    text = metrics.exposition().decode()
+    assert not [name for name, meaning in METRICS.items() if f"# HELP {name} {meaning}" not in text]
+
+
+@pytest.mark.parametrize("name", ["process_cpu_seconds_total", "process_resident_memory_bytes"])
+def test_the_process_is_measured_too(name: str) -> None:
+    assert value(Metrics(), name) >= 0
