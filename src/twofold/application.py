@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from twofold.aggregate import Aggregate, AggregateType, Handler
 from twofold.codec import EventCodec, MessageCodec, Upcaster
+from twofold.declarations import check_fields
 from twofold.errors import DeclarationError, UnknownMessageError
 from twofold.messages import Command, Event, Query, is_message
 from twofold.query import AnswerType, answer_of, is_answer
@@ -101,6 +102,7 @@ class Application:
         for aggregate in self.aggregates.values():
             for handler in aggregate.handlers.values():
                 name = handler.command.stored_name
+                check_fields(handler.command)
                 yield CommandType(name, handler, MessageCodec(handler.command, name))
 
     def _query_types(self) -> Iterator[QueryType]:
@@ -108,6 +110,7 @@ class Application:
             if is_answer(each):
                 found = answer_of(cast("Callable[..., Any]", each))
                 self._check_views(found)
+                check_fields(found.query)
                 yield QueryType(found.query.stored_name, found, MessageCodec(found.query, found.query.stored_name))
 
     def _check_views(self, found: AnswerType) -> None:
@@ -125,6 +128,8 @@ class Application:
         for read_model in self.read_models.values():
             found.update(dict.fromkeys(read_model.handlers))
         found.update(dict.fromkeys(each.event for each in self.upcasters))
+        for event in found:
+            check_fields(event)
         return found
 
     # --- gaps ---

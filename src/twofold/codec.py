@@ -132,9 +132,19 @@ def check_storable(name: str, message: Any, encoded: bytes) -> None:
             raise InvalidMessageError(name, complaint[1], complaint[0])
 
 
+def check_row(name: str, row: Iterable[Any]) -> None:
+    """The same for the values of a read model's row, one by one."""
+    for value in row:
+        complaint = _complaint(value)
+        if complaint:
+            raise InvalidMessageError(name, complaint)
+
+
 # --- messages from outside -------------------------------------------------------------------------------------------
 
 _AT_PATH = re.compile(r"^(?P<reason>.*?)(?: - at `(?:key in )?\$?(?P<path>.*)`)?$", re.DOTALL)
+_SOME_KEY = "..."
+_LONGEST_COMPLAINT = 300
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -143,14 +153,67 @@ def escaped(step: str) -> str:
     return step.replace("~", "~0").replace("/", "~1")
 
 
-def invalid(name: str, error: msgspec.ValidationError) -> InvalidMessageError:
-    """Msgspec's error with its path as a JSON pointer: "Expected `str`, got `int` - at `$.lines[2].sku`"."""
+def invalid(name: str, error: msgspec.ValidationError, kind: type[Any], given: Any) -> InvalidMessageError:
+    """Msgspec's error with its path as a JSON pointer: "Expected `str`, got `int` - at `$.lines[2].sku`".
+
+    `given` is what should have become a message of the kind, as plain values; it is used up.
+    """
     found = _AT_PATH.match(str(error))
     assert found
-    steps = (escaped(field or index) for field, index in _STEP.findall(found["path"] or ""))
-    pointer = "".join(f"/{step}" for step in steps)
-    field = re.search(r"(?:missing required|contains unknown) field `([^`]+)`", found["reason"])
-    return InvalidMessageError(name, found["reason"], f"{pointer}/{escaped(field[1])}" if field else pointer)
+    reason = found["reason"]
+    steps = [field or index for field, index in _STEP.findall(found["path"] or "")]
+    steps = _with_keys(steps, kind, given, str(error))
+    if field := re.search(r"(?:missing required|contains unknown) field `([^`]+)`", reason):
+        steps.append(field[1])
+    pointer = "".join(f"/{escaped(step)}" for step in steps)
+    if len(reason) + len(pointer) > _LONGEST_COMPLAINT:  # it quotes a name that the sender made up
+        return InvalidMessageError(name, f"{reason[:_LONGEST_COMPLAINT]}…")
+    return InvalidMessageError(name, reason, pointer)
+
+
+def _with_keys(steps: list[str], kind: type[Any], given: Any, text: str) -> list[str]:
+    """The steps with the keys of dicts, where msgspec writes `[...]`: the first key without which nothing is wrong."""
+    inside, named = given, list[str]()
+    for step in steps:
+        if step != _SOME_KEY:
+            named.append(step)
+        elif isinstance(inside, dict):
+            named.append(_first_wrong_key(cast("dict[str, Any]", inside), kind, given, text))
+        else:  # the text could not be read again as plain values: point to the dict
+            break
+        inside = _value_at(inside, named[-1])
+    return named
+
+
+def _value_at(inside: Any, step: str) -> Any:
+    match inside:
+        case dict():
+            return cast("dict[str, Any]", inside).get(step)
+        case list():
+            return cast("list[Any]", inside)[int(step)]
+        case _:
+            return None
+
+
+def _first_wrong_key(inside: dict[str, Any], kind: type[Any], given: Any, text: str) -> str:
+    """Found by halves, since a hostile dict is large. `inside`, a dict in `given`, keeps that key alone."""
+    items = list(inside.items())
+    while len(items) > 1:
+        half = len(items) // 2
+        inside.clear()
+        inside.update(items[:half])
+        items = items[:half] if _complaint_about(kind, given) == text else items[half:]
+    inside.clear()
+    inside.update(items)
+    return items[0][0]
+
+
+def _complaint_about(kind: type[Any], given: Any) -> str:
+    try:
+        msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return ""
 
 
 _NO_BRACKET = bytes(each for each in range(256) if each not in b"[]{}")
@@ -178,6 +241,14 @@ def depth(text: bytes) -> int:
     return deepest
 
 
+def _plain(text: bytes) -> Any:
+    """The JSON as plain values, or None: what is wrong may be followed by what is no JSON."""
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 class MessageCodec(Generic[M]):
     """JSON to one kind of command or query, with errors that name the field."""
 
@@ -192,7 +263,7 @@ class MessageCodec(Generic[M]):
         try:
             return self._decode(text)
         except msgspec.ValidationError as error:
-            raise invalid(self.name, error) from None
+            raise invalid(self.name, error, self.message, _plain(text)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedJsonError(self.name, str(error)) from None
 
@@ -201,7 +272,7 @@ class MessageCodec(Generic[M]):
         try:
             return msgspec.convert(fields, self.message, strict=False)
         except msgspec.ValidationError as error:
-            raise invalid(self.name, error) from None
+            raise invalid(self.name, error, self.message, None) from None
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -225,7 +296,7 @@ class EventCodec:
             data = encode_json(event)
             readable = self._decoders[name](data)
             check_storable(name, readable, data)
-        except (msgspec.MsgspecError, TypeError, InvalidMessageError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError, InvalidMessageError) as error:
             raise UndecodableEventError(name, kind.schema_version, f"it can't be stored: {error}") from error
         return NewEvent(name, kind.schema_version, data), readable
 
@@ -239,7 +310,7 @@ class EventCodec:
             data = self._upcast(kind, stored)
         try:
             return self._decoders[stored.type](data)
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:  # of msgspec, or text that is no UTF-8
             raise UndecodableEventError(stored.type, stored.schema_version, str(error)) from error
 
     def recorded(self, stored: StoredEvent) -> Recorded[Event]:
@@ -253,14 +324,20 @@ class EventCodec:
         )
 
     def _upcast(self, kind: type[Event], stored: StoredEvent) -> bytes:
-        data = msgspec.json.decode(stored.data)
-        for version in range(stored.schema_version, kind.schema_version):
-            function = self._upcasters.get((stored.type, version))
-            if function is None:
-                reason = f"there is no upcaster from version {version} (today's is {kind.schema_version})"
-                raise UndecodableEventError(stored.type, stored.schema_version, reason)
-            data = function(data)
         if stored.schema_version > kind.schema_version:
             reason = f"it was written by newer code (today's version is {kind.schema_version})"
             raise UndecodableEventError(stored.type, stored.schema_version, reason)
-        return encode_json(data)
+        functions = [self._upcasters.get((stored.type, v)) for v in range(stored.schema_version, kind.schema_version)]
+        if None in functions:
+            missing = stored.schema_version + functions.index(None)
+            reason = f"there is no upcaster from version {missing} (today's is {kind.schema_version})"
+            raise UndecodableEventError(stored.type, stored.schema_version, reason)
+        try:
+            data = msgspec.json.decode(stored.data)
+            for function in functions:
+                assert function is not None
+                data = function(data)
+            return encode_json(data)
+        except Exception as error:  # whatever a user's function raises: it is this event that can't be read
+            reason = f"{type(error).__name__} while it was upcast: {error}"
+            raise UndecodableEventError(stored.type, stored.schema_version, reason) from error

@@ -40,19 +40,20 @@ _MARK = "__twofold__"
 
 
 if TYPE_CHECKING:
-    _StructMeta = type  # so that class keywords are read from __init_subclass__, not from msgspec's metaclass
+    # Type checkers are told of a plain base class: mypy does not look at class keywords under a metaclass.
+    StateMeta = type
+
+    @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
+    class _Struct:
+        __struct_fields__: ClassVar[tuple[str, ...]]
+
 else:
-    _StructMeta = msgspec.StructMeta
 
+    class StateMeta(msgspec.StructMeta):
+        """Makes aggregates and read models mutable structs with keyword-only fields, and keeps their class keywords.
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
-class StateMeta(_StructMeta):
-    """Makes aggregates and read models mutable structs with keyword-only fields, and keeps their class keywords.
-
-    A struct has exactly its fields: assigning to a misspelt one raises AttributeError instead of losing the value.
-    """
-
-    if not TYPE_CHECKING:
+        A struct has exactly its fields: assigning to a misspelt one raises AttributeError instead of losing the value.
+        """
 
         def __new__(mcls, class_name, bases, namespace, /, **keywords):
             namespace["declared_keywords"] = keywords
@@ -63,12 +64,6 @@ class StateMeta(_StructMeta):
             made.check_keywords(keywords)
             return made
 
-
-if TYPE_CHECKING:
-
-    class _Struct(metaclass=StateMeta):
-        __struct_fields__: ClassVar[tuple[str, ...]]
-else:
     _Struct = msgspec.Struct
 
 

@@ -30,6 +30,7 @@ TwofoldError
     ├── StoreInUseError, StoreNotWritableError, ForeignStoreError, CorruptStoreError, UnknownSchemaError
     ├── CheckpointAheadError    a read model knows more than the log
     ├── FencedError             another worker has taken over
+    ├── RebuildUnderWayError
     └── UnknownReadModelError, UnknownStreamError
 """
 
@@ -56,6 +57,7 @@ __all__ = [
     "NotYetConsistentError",
     "OverloadedError",
     "QueryTimeoutError",
+    "RebuildUnderWayError",
     "RefusedError",
     "Rejected",
     "SettingsError",
@@ -403,6 +405,12 @@ class FencedError(StoreError):
     """Another worker has taken over this read model, or has moved its checkpoint. This worker wrote nothing."""
 
     code = "fenced"
+
+
+class RebuildUnderWayError(StoreError):
+    """The read model is being rebuilt already."""
+
+    code = "rebuild-under-way"
 
 
 class UnknownReadModelError(StoreError):

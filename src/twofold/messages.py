@@ -32,19 +32,20 @@ E = TypeVar("E", bound="Event", covariant=True)
 
 
 if TYPE_CHECKING:
-    _StructMeta = type  # so that class keywords are read from __init_subclass__ below, not from msgspec's metaclass
+    # Type checkers are told of a plain base class: mypy does not look at class keywords under a metaclass.
+    MessageMeta = type
+
+    @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+    class _Message:
+        __struct_fields__: ClassVar[tuple[str, ...]]
+
 else:
-    _StructMeta = msgspec.StructMeta
 
+    class MessageMeta(msgspec.StructMeta):
+        """Makes every message a frozen, keyword-only struct with a stored name.
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class MessageMeta(_StructMeta):
-    """Makes every message a frozen, keyword-only struct with a stored name.
-
-    The garbage collector leaves messages alone (`gc=False`): frozen values form no cycles, and a fold makes millions.
-    """
-
-    if not TYPE_CHECKING:
+        The garbage collector leaves messages alone (`gc=False`): frozen values form no cycles, a fold makes millions.
+        """
 
         def __new__(mcls, class_name, bases, namespace, /, *, name=None, version=1, **options):
             is_base = msgspec.Struct in bases  # Command, Event and Query themselves, which may set options
@@ -62,6 +63,8 @@ class MessageMeta(_StructMeta):
                 raise DeclarationError(f"{class_name}: {min(taken)!r} is not free for a field; give it another name")
             return made
 
+    _Message = msgspec.Struct
+
 
 def _check_keywords(class_name: str, name: Any, version: Any, options: Mapping[str, Any]) -> None:
     if options:
@@ -72,14 +75,6 @@ def _check_keywords(class_name: str, name: Any, version: Any, options: Mapping[s
         raise DeclarationError(f"{class_name}: name={name!r} can't be stored; use printable characters without /")
     if not isinstance(version, int) or version < 1:
         raise DeclarationError(f"{class_name}: version={version!r} is no schema version; use 1, 2, 3 …")
-
-
-if TYPE_CHECKING:
-
-    class _Message(metaclass=MessageMeta):
-        __struct_fields__: ClassVar[tuple[str, ...]]
-else:
-    _Message = msgspec.Struct
 
 
 class Command(_Message, metaclass=MessageMeta, **({} if TYPE_CHECKING else {"forbid_unknown_fields": True})):

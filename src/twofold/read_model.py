@@ -209,6 +209,10 @@ class ReadModelType:
                 f"{self.cls.__name__}: {error}; every field of a read model but its key needs a default"
             ) from None
 
+    def key_of(self, row: ReadModel) -> Key:
+        """The key that the row's fields make."""
+        return tuple([getattr(row, each) for each in self.key])
+
     def as_key(self, value: Any) -> Key:
         """A key as users write it ("a1", or ("EIRE", "2011-01") where it is composite) as the stores take it."""
         key = cast("Key", value if isinstance(value, tuple) and len(self.key) > 1 else (value,))

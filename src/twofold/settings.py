@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ from twofold.errors import SettingsError
 __all__ = ["Settings"]
 
 PREFIX = "TWOFOLD_"
+DEFAULT_EVENT_LOG = "sqlite:///.twofold/log.db"
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -27,7 +29,7 @@ class Settings:
     """Everything that can be set: `TWOFOLD_HTTP_PORT` sets `http_port`, and `TWOFOLD_HTTP_PORT_FILE` a file with it."""
 
     app: str = _setting("", "the application, as module:attribute")
-    event_log: str = _setting("sqlite:///log.db", "the event log: sqlite:///file (//// if absolute) or memory:")
+    event_log: str = _setting(DEFAULT_EVENT_LOG, "the event log: sqlite:///file (//// if absolute) or memory:")
     read_store: str = _setting("", "where read models are; empty: beside the event log (log.read.db)")
     http_host: str = _setting("127.0.0.1", "address to listen on")
     http_port: int = _setting(8000, "port to listen on; 0 takes a free one")
@@ -64,23 +66,21 @@ class Settings:
         return dataclasses.replace(cls(), **values).checked()
 
     def checked(self) -> Settings:
-        """Itself; SettingsError for a number that is out of range."""
+        """Itself; SettingsError for a value that is out of range."""
         for each in dataclasses.fields(self):
             value = getattr(self, each.name)
-            if (
-                isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and each.name != "http_port"
-                and value <= 0
-            ):
+            if type(value) in (int, float) and not 0 < value < math.inf and each.name != "http_port":
                 raise SettingsError(f"{variable_of(each.name)}={value}: must be more than 0; nothing was started")
         if not 0 <= self.http_port <= 65_535:
-            raise SettingsError(
-                f"{variable_of('http_port')}={self.http_port}: a port is 0 to 65535; nothing was started"
-            )
+            raise SettingsError(f"TWOFOLD_HTTP_PORT={self.http_port}: a port is 0 to 65535; nothing was started")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                value = f"{variable_of(name)}={getattr(self, name)!r}"
+                raise SettingsError(f"{value}: give one of {', '.join(known)}; nothing was started")
         return self
 
 
+_CHOICES = {"log_level": ("debug", "info", "warning", "error"), "log_format": ("auto", "json", "text")}
 _FIELDS = {each.name: each for each in dataclasses.fields(Settings)}
 _TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -13,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from twofold.application import Application
-from twofold.errors import SettingsError
+from twofold.errors import SettingsError, StoreNotWritableError
 from twofold.operations import masked
 from twofold.ports import Clock, EventLog, Probe, ReadStore, RowReader, Snapshots
 from twofold.runtime.lifecycle import System
-from twofold.settings import Settings
+from twofold.settings import DEFAULT_EVENT_LOG, Settings
 from twofold.stores.memory.event_log import MemoryEventLog
 from twofold.stores.memory.read_store import MemoryReadStore
 from twofold.stores.reports import StoreReport
@@ -87,8 +88,8 @@ async def connect(
 ) -> AsyncGenerator[System]:
     """Run the application in this process: `async with connect(app) as system: await system.send(...)`.
 
-    Without settings they come from the environment's defaults: SQLite in `log.db` and `log.read.db`. Leaving the block
-    finishes what was accepted.
+    Without settings they come from the environment (`TWOFOLD_EVENT_LOG` …), by default SQLite in `.twofold/`. Leaving
+    the block finishes what was accepted.
     """
     async with at_rest(app, settings, clock=clock, probe=probe) as system:
         try:
@@ -103,7 +104,7 @@ async def at_rest(
     app: Application, settings: Settings | None = None, *, clock: Clock | None = None, probe: Probe | None = None
 ) -> AsyncGenerator[System]:
     """The same system on its open stores, not started: nothing folds, and nothing is taken."""
-    settings = (settings or Settings()).checked()
+    settings = settings.checked() if settings else Settings.from_environment(os.environ)
     async with open_stores(settings) as stores:
         yield System(
             app,
@@ -127,6 +128,8 @@ async def open_stores(settings: Settings) -> AsyncGenerator[Stores]:
         if log_path is None:
             log = MemoryEventLog()
         else:
+            if settings.event_log == DEFAULT_EVENT_LOG:
+                _make_default_folder(log_path.parent)
             log = await stack.enter_async_context(SqliteEventLog.open(log_path))
         if read_path is None:
             memory = MemoryReadStore()
@@ -135,6 +138,16 @@ async def open_stores(settings: Settings) -> AsyncGenerator[Stores]:
         store = await stack.enter_async_context(SqliteReadStore.at(read_path))
         reader = await stack.enter_async_context(SqliteRowReader.open(read_path))
         yield Stores(log, log, store, reader)
+
+
+def _make_default_folder(folder: Path) -> None:
+    """Make `.twofold`, out of version control's sight. Other folders are the user's to make."""
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        reason = f"the folder {folder.absolute()} can't be made ({error.strerror})"
+        raise StoreNotWritableError("event log", reason, "make it writable, or set TWOFOLD_EVENT_LOG") from error
 
 
 @asynccontextmanager

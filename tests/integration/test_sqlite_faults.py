@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.events import A, deposit, everything, make_log
-from twofold.errors import StoreUnavailableError, UnknownOutcomeError
+from twofold.errors import StoreNotWritableError, StoreUnavailableError, UnknownOutcomeError
 from twofold.ports import Appended
 from twofold.stores.sqlite.event_log import SqliteEventLog
 from twofold.stores.sqlite.event_writer import Writer
@@ -92,6 +92,14 @@ async def test_a_file_that_can_not_grow_refuses_appends_until_it_can(tmp_path: P
             with pytest.raises(StoreUnavailableError, match="nothing was written"):
                 await log.append([deposit(A, acknowledged, data=LARGE)])
         await check_refusal_and_recovery(log, tmp_path / "log.db", acknowledged)
+
+
+async def test_without_space_for_the_lock_file_nothing_is_opened_and_nothing_stays_locked(tmp_path: Path) -> None:
+    with files_of_at_most(1), pytest.raises(StoreNotWritableError, match="with space left"):
+        async with SqliteEventLog.open(tmp_path / "log.db"):
+            pass
+    async with SqliteEventLog.open(tmp_path / "log.db") as log:
+        assert await log.head() == 0
 
 
 async def test_no_neighbour_of_a_commit_that_does_not_fit_is_written(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def read_only_folder() -> Iterator[Path]:
 async def test_a_read_only_folder_is_not_writable(read_only_folder: Path) -> None:
     error = await refused(read_only_folder / "log.db")
     assert isinstance(error, StoreNotWritableError)
-    assert "make the folder, writable for this user, or name another" in str(error)
+    assert "make the folder, writable for this user and with space left, or name another" in str(error)
     assert [path.name for path in read_only_folder.iterdir()] == ["locked.db"]
 
 
@@ -215,6 +215,13 @@ async def test_the_same_process_can_not_open_a_log_twice_to_write(tmp_path: Path
         assert isinstance(await refused(tmp_path / "log.db"), StoreInUseError)
     async with SqliteEventLog.open(tmp_path / "log.db"):
         pass
+
+
+def test_a_lock_file_that_is_just_being_written_tells_nothing_yet(tmp_path: Path) -> None:
+    lock = StoreLock.acquire(tmp_path / "log.db", "event log")
+    (tmp_path / "log.db.lock").write_text('{"pid": 12, "ur')
+    assert read_holder(tmp_path / "log.db") == {}
+    lock.release()
 
 
 def test_what_is_published_later_takes_the_place_of_what_was(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ async def browsing(program: Path, profile: Path) -> AsyncGenerator[Page]:
         str(program),
         *FLAGS,
         f"--user-data-dir={profile}",
-        preexec_fn=as_three_and_four,  # noqa: PLW1509 - the descriptors' numbers are the protocol's
+        preexec_fn=as_three_and_four,
         close_fds=False,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,

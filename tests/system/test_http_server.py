@@ -2,88 +2,27 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
-import sys
-import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from twofold.testing.load import LoadClient, NoAnswerError, drive
+from tests.system.served import TIMEOUT_S, serving, started
+from twofold.testing.load import NoAnswerError, drive
 
-ROOT = Path(__file__).parents[2]
+COUNTERS = "tests.integration.counters:app"
 EXIT_S = 5.0
-TIMEOUT_S = 30.0
-
-
-class Served:
-    """`twofold serve all` on a port that it chose itself."""
-
-    def __init__(self, process: Process, port: int) -> None:
-        self.process, self.port = process, port
-
-    @classmethod
-    async def start(cls, folder: Path) -> "Served":
-        process = await started(folder, port=0)
-        assert process.stderr is not None
-        async with asyncio.timeout(TIMEOUT_S):
-            while line := await process.stderr.readline():
-                if line.startswith(b"{") and (logged := json.loads(line))["event"] == "listening":
-                    return cls(process, int(logged["url"].rpartition(":")[2]))
-        raise AssertionError(f"the server ended with {await process.wait()}")
-
-    async def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """Seconds from the signal to the end, which must be a good one."""
-        at = time.perf_counter()
-        self.process.send_signal(number)
-        async with asyncio.timeout(TIMEOUT_S):
-            _, errors = await self.process.communicate()
-        assert self.process.returncode == 0, errors.decode()
-        assert b"Traceback" not in errors, errors.decode()
-        return time.perf_counter() - at
-
-    def client(self, *, connections: int = 8) -> LoadClient:
-        return LoadClient("127.0.0.1", self.port, connections=connections)
-
-
-async def started(folder: Path, *, port: int) -> Process:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TWOFOLD_")}
-    settings = {
-        "TWOFOLD_EVENT_LOG": f"sqlite:///{folder / 'log.db'}",
-        "TWOFOLD_HTTP_PORT": str(port),
-        "TWOFOLD_LOG_FORMAT": "json",
-    }
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "twofold", "serve", "all", "tests.integration.counters:app"),
-        cwd=ROOT,
-        env=inherited | settings,
-        stderr=PIPE,
-    )
-
-
-@asynccontextmanager
-async def serving(folder: Path) -> AsyncGenerator[Served]:
-    served = await Served.start(folder)
-    try:
-        yield served
-    finally:
-        if served.process.returncode is None:
-            served.process.kill()
-            await served.process.communicate()
 
 
 async def test_a_process_that_is_told_to_stop_ends_well_and_soon(tmp_path: Path) -> None:
-    async with serving(tmp_path) as served:
+    async with serving(COUNTERS, tmp_path) as served:
         assert await served.stop() < EXIT_S
-    async with serving(tmp_path) as served:
+    async with serving(COUNTERS, tmp_path) as served:
         assert await served.stop(signal.SIGINT) < EXIT_S
 
 
 async def test_idle_and_half_sent_clients_do_not_hold_up_the_end(tmp_path: Path) -> None:
-    async with serving(tmp_path) as served, served.client(connections=4) as client:
+    async with serving(COUNTERS, tmp_path) as served, served.client(connections=4) as client:
         await drive(client, [client.prepare("GET", "/livez")] * 40, 4)
         half_head = await half_sent(served.port, "POST /commands/Count HTTP/1.1\r\nContent-Le")
         half_body = await half_sent(
@@ -108,7 +47,7 @@ async def half_sent(port: int, text: str) -> tuple[asyncio.StreamReader, asyncio
 
 
 async def test_a_query_that_waits_is_answered_before_the_end(tmp_path: Path) -> None:
-    async with serving(tmp_path) as served, served.client() as client:
+    async with serving(COUNTERS, tmp_path) as served, served.client() as client:
         headers = {"Twofold-After": "1", "Prefer": "wait=2"}
         waiting = asyncio.create_task(client.request("GET", "/queries/Totals", headers=headers))
         await client.request("GET", "/livez")
@@ -117,10 +56,10 @@ async def test_a_query_that_waits_is_answered_before_the_end(tmp_path: Path) -> 
 
 
 async def test_whatever_was_answered_before_the_end_is_there_after_the_next_start(tmp_path: Path) -> None:
-    """Commands go on and on while the process is told to stop: each is in the log, or its client knows that it failed."""
+    """Commands go on and on while the process is told to stop: what was answered is in the log."""
     answered: list[str] = []
     unknown: list[str] = []
-    async with serving(tmp_path) as served, served.client(connections=16) as client:
+    async with serving(COUNTERS, tmp_path) as served, served.client(connections=16) as client:
 
         async def send(number: int) -> None:
             name = f"c{number}"
@@ -139,7 +78,7 @@ async def test_whatever_was_answered_before_the_end_is_there_after_the_next_star
             await asyncio.sleep(0.01)
         assert await served.stop() < EXIT_S
         await sending
-    async with serving(tmp_path) as served, served.client() as client:
+    async with serving(COUNTERS, tmp_path) as served, served.client() as client:
         for name in answered:
             body = json.dumps({"counter_id": name}).encode()
             again = await client.request("POST", "/commands/OpenCounter", body=body)
@@ -163,7 +102,7 @@ async def everything(send: Callable[[int], Awaitable[None]], count: int) -> None
 async def test_a_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = await started(tmp_path, port=port)
+        process = await started(COUNTERS, tmp_path, port=port)
         async with asyncio.timeout(TIMEOUT_S):
             _, errors = await process.communicate()
     assert process.returncode != 0
@@ -173,7 +112,7 @@ async def test_a_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> 
 
 
 async def test_a_slow_client_does_not_slow_down_the_others(tmp_path: Path) -> None:
-    async with serving(tmp_path) as served, served.client(connections=4) as client:
+    async with serving(COUNTERS, tmp_path) as served, served.client(connections=4) as client:
         slow = [await half_sent(served.port, "GET /livez HTTP/1.1\r\nX-") for _ in range(200)]
         summary = await drive(client, [client.prepare("GET", "/livez")] * 400, 4)
         assert summary.statuses == {200: 400}
@@ -183,6 +122,6 @@ async def test_a_slow_client_does_not_slow_down_the_others(tmp_path: Path) -> No
 
 
 async def test_a_second_signal_does_no_harm(tmp_path: Path) -> None:
-    async with serving(tmp_path) as served:
+    async with serving(COUNTERS, tmp_path) as served:
         served.process.send_signal(signal.SIGTERM)
         assert await served.stop() < EXIT_S

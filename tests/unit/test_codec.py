@@ -354,7 +354,7 @@ def test_a_disguise_gets_no_value_past_the_check(amount: str) -> None:
 @pytest.mark.parametrize("field", ["number", "share", "amount"])
 def test_a_number_without_end_is_refused_and_not_computed(field: str, number: str) -> None:
     with pytest.raises(InvalidMessageError):
-        CODEC.decode(f'{{"{field}": {number}}}'.encode())
+        storable(CODEC.decode(f'{{"{field}": {number}}}'.encode()))
 
 
 INNOCENT = [

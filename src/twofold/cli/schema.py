@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from twofold.cli.application import chosen_application
-from twofold.cli.options import app_argument, as_json_option, make_default_folder, settings_from, store_options
+from twofold.cli.options import app_argument, as_json_option, settings_from, store_options
 from twofold.cli.output import print_json, print_table
 from twofold.cli.running import run
 from twofold.settings import Settings
@@ -59,7 +59,6 @@ def _migrate(settings: Settings) -> None:
         async with open_stores(settings):
             pass
 
-    make_default_folder(settings)
     run(open_once())
 
 

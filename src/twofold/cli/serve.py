@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from twofold.cli.application import chosen_application, load_application
-from twofold.cli.options import app_argument, http_options, make_default_folder, settings_from, store_options
+from twofold.cli.options import app_argument, http_options, settings_from, store_options
 from twofold.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ def dev(app: str | None, reload: bool, socket_fd: int | None, lifeline_fd: int |
     otherwise.
     """
     spec, settings = chosen_application(app), settings_from(**options)
-    make_default_folder(settings)
     if socket_fd is not None and lifeline_fd is not None:
         _run_for_supervisor(spec, settings, socket_fd, lifeline_fd)
     elif reload:
@@ -59,7 +58,6 @@ def serve(role: str, app: str | None, **options: Any) -> None:
     that is a terminal.
     """
     spec, settings = chosen_application(app), settings_from(**options)
-    make_default_folder(settings)
     _run(spec, settings)
 
 

@@ -112,7 +112,7 @@ _READ_YOUR_WRITE: Json = {
     "TwofoldAfter": {
         "name": "Twofold-After",
         "in": "header",
-        "description": "the answer must reflect this position or a later one: the Twofold-Position of an earlier answer",
+        "description": "the answer reflects this position or a later one: the Twofold-Position of an earlier answer",
         "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
         "example": "17",
     },

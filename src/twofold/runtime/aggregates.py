@@ -81,11 +81,14 @@ class Aggregates:
 
     def snapshots_of(self, lanes: Sequence[Lane]) -> dict[StreamId, Snapshot]:
         """The lanes' states as they are now, of which every event must be in the log."""
+        snapshots: dict[StreamId, Snapshot] = {}
         for lane in lanes:
             lane.snapshot_version = lane.version
-        return {
-            lane.stream: Snapshot(lane.version, lane.aggregate.fingerprint, encode_json(lane.state)) for lane in lanes
-        }
+            try:
+                snapshots[lane.stream] = Snapshot(lane.version, lane.aggregate.fingerprint, encode_json(lane.state))
+            except (TypeError, ValueError, OverflowError, RecursionError) as error:
+                logger.warning("snapshot-failed", stream=str(lane.stream), error=str(error))
+        return snapshots
 
     async def save_snapshots(self, snapshots: Mapping[StreamId, Snapshot]) -> None:
         """Store the snapshots; a failure is logged and not raised, since a lost one costs time and nothing else."""

@@ -12,25 +12,32 @@ import os
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
-from typing import assert_never
+from typing import Any, assert_never
+
+import structlog
 
 from twofold.application import Application, CommandType
 from twofold.codec import EventCodec, check_storable, encode_json
 from twofold.errors import (
     CommandIdReusedError,
     ContentionError,
+    HandlerFailedError,
     InvalidCommandIdError,
+    InvalidMessageError,
     TwofoldError,
 )
 from twofold.messages import Command, Metadata
 from twofold.ports import Appended, Clock, CommandRecord, Conflict, Duplicate, EventLog, NewRecord, Outcome, Probe
 from twofold.runtime.aggregates import Aggregates
 from twofold.runtime.appender import Appender
+from twofold.runtime.first_answers import FirstAnswers
 from twofold.runtime.gate import Gate
 from twofold.runtime.lanes import Accepted, Decided, Lane, Wish
 from twofold.settings import Settings
 
 __all__ = ["Accepted", "CommandBus"]
+
+logger = structlog.get_logger("twofold.commands")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -60,6 +67,7 @@ class CommandBus:
         self._clock, self._probe, self._settings = clock, probe, settings
         self._codec: EventCodec = app.codec
         self._appender = Appender(log, probe)
+        self._answers = FirstAnswers(settings.aggregate_cache_size)
         self._ready: dict[int, Lane] = {}
         self._unloaded: list[Lane] = []
         self._loads: set[asyncio.Task[None]] = set()
@@ -79,20 +87,25 @@ class CommandBus:
         The same `command_id` with the same command gets the first answer again, marked `replayed`.
         """
         kind = self._app.command_type(type(command))
-        started, code = perf_counter(), "ok"
+        started, code = perf_counter(), "cancelled"
         try:
             with self._gate:
                 accepted = await self._enqueued(kind, command, command_id, expected_version, metadata)
         except TwofoldError as error:
             code = error.code
             raise
+        else:
+            code = "replayed" if accepted.replayed else "ok"
+            return accepted
         finally:
             self._probe.command_done(kind.name, code, perf_counter() - started)
-        return accepted
 
     async def drain(self) -> None:
-        """Take nothing new, and finish what was accepted."""
+        """Take nothing new, and finish what was accepted, also for senders that have left."""
         await self._gate.drain()
+        await self._appender.drain()
+        while self._others:
+            await asyncio.wait(self._others)
 
     def _enqueued(
         self,
@@ -103,13 +116,17 @@ class CommandBus:
         metadata: Metadata | None,
     ) -> asyncio.Future[Accepted]:
         stream = kind.handler.stream(command)
-        text = encode_json(command)
+        text = _encoded(kind.name, command)
         check_storable(kind.name, command, text)
         record = None if command_id is None else _record(kind.name, command_id, text)
-        completed = _completed(metadata, kind.name, command_id)
         future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        if record is not None and (answer := self._answers.first(record)) is not None:
+            future.set_result(answer)
+            return future
+        completed = _completed(metadata, kind.name, command_id)
+        metadata_text = _encoded("Metadata", completed)
         lane = self._aggregates.lane(kind.handler.aggregate, stream)
-        lane.waiting.append(Wish(command, kind.handler, completed, record, expected_version, future))
+        lane.waiting.append(Wish(command, kind.handler, completed, metadata_text, record, expected_version, future))
         self._make_ready(lane)
         return future
 
@@ -169,8 +186,12 @@ class CommandBus:
                 if len(lanes) == 1:
                     raise error
                 await self._aggregates.load([lane])
-            except Exception as reason:
+            except TwofoldError as reason:
                 lane.fail(reason)
+            except Exception as reason:
+                correlation_id, stream = new_id(), str(lane.stream)
+                logger.error("load-failed", stream=stream, correlation_id=correlation_id, exc_info=reason)
+                lane.fail(HandlerFailedError(f"an applier of {lane.aggregate.cls.__name__}", correlation_id))
 
     # --- outcomes ---
 
@@ -182,10 +203,12 @@ class CommandBus:
                 _fail(each.wish, outcomes)
         else:
             self._settle_each(batch, outcomes)
-        due = [lane for lane in lanes.values() if lane.snapshot_due()]
+        due = [lane for lane in lanes.values() if lane.snapshot_due() and not lane.broken]
         if due:
             _keep(self._others, self._aggregates.save_snapshots(self._aggregates.snapshots_of(due)))
         for lane in lanes.values():
+            if lane.broken:
+                lane.forget()
             lane.busy = False
             self._make_ready(lane)
         if self._ready:
@@ -197,8 +220,7 @@ class CommandBus:
             wish, lane = decided.wish, id(decided.lane)
             match outcome:
                 case Appended(version, position) if decided.refusal is None:
-                    if not wish.future.done():
-                        wish.future.set_result(Accepted(decided.lane.stream, version, position, decided.events))
+                    self._accept(wish, Accepted(decided.lane.stream, version, position, decided.events))
                 case Appended() if lane not in again and decided.refusal is not None:
                     _fail(wish, decided.refusal)
                 case Appended() | Conflict():
@@ -240,8 +262,13 @@ class CommandBus:
         except Exception as error:
             _fail(wish, error)
             return
+        self._accept(wish, Accepted(record.stream, record.version, record.position, events, replayed=True))
+
+    def _accept(self, wish: Wish, accepted: Accepted) -> None:
+        if wish.record is not None:
+            self._answers.remember(wish.record, accepted)
         if not wish.future.done():
-            wish.future.set_result(Accepted(record.stream, record.version, record.position, events, replayed=True))
+            wish.future.set_result(accepted)
 
 
 def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:
@@ -256,10 +283,17 @@ def _fail(wish: Wish, error: Exception) -> None:
         wish.future.set_exception(error)
 
 
+def _encoded(name: str, value: Any) -> bytes:
+    try:
+        return encode_json(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidMessageError(name, f"it can't be written as JSON: {error}") from None
+
+
 def _record(name: str, command_id: str, text: bytes) -> NewRecord:
     if not command_id or len(command_id) > _MAX_COMMAND_ID or not command_id.isprintable():
         raise InvalidCommandIdError(command_id)
-    return NewRecord(command_id, hashlib.blake2b(text, digest_size=16, person=name.encode()[:16]).digest())
+    return NewRecord(command_id, hashlib.blake2b(b"%s %s" % (name.encode(), text), digest_size=16).digest())
 
 
 def _completed(given: Metadata | None, name: str, command_id: str | None) -> Metadata:

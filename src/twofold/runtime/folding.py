@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from twofold.codec import EventCodec
-from twofold.errors import UnfoldableEventError
+from twofold.codec import EventCodec, check_row
+from twofold.errors import CorruptStoreError, FencedError, UnavailableError, UnfoldableEventError
 from twofold.messages import StoredEvent
 from twofold.ports import Checkpoint, Fold, ReadStore
 from twofold.read_model import FoldHandler, ReadModel, ReadModelType
@@ -85,15 +85,34 @@ class Folder:
         """Fold the page and save rows and checkpoint together.
 
         A page that touches no row is not saved, unless `save_always`: only the position moves on, in memory, and is
-        saved with the next rows. After a crash such pages are read again, to no effect.
+        saved with the next rows. After a crash such pages are read again, to no effect. UnfoldableEventError names the
+        event that can't be taken; then nothing of the page was saved.
         """
         todo = touches(self._model, self._codec, page)
         through = page[-1].position
         if todo or save_always:
             rows = await self._load({touch.key for touch in todo})
             fold_rows(self._model, todo, rows)
-            await self._save(rows, through)
+            try:
+                await self._save(rows, through)
+            except (FencedError, UnavailableError, CorruptStoreError):
+                raise
+            except Exception as error:
+                raise await self._blamed(todo, error) from error
         self.position = through
+
+    async def _blamed(self, todo: Sequence[Touch], error: Exception) -> Exception:
+        """The error with the event that made a row which can't be saved: found by doing the page again, slowly."""
+        rows = await self._load({touch.key for touch in todo})
+        for touch in todo:
+            fold_rows(self._model, [touch], rows)
+            row = rows[touch.key]
+            try:
+                if row is not None:
+                    check_row(self._model.name, self._as_row(touch.key, row))
+            except Exception as reason:
+                return UnfoldableEventError(self._model.name, touch.stored.position, touch.stored.type, reason)
+        return error
 
     async def save_position(self) -> None:
         """Store how far pages without rows have come."""
@@ -108,8 +127,13 @@ class Folder:
         return {key: from_row(row) for key, row in found.items()}
 
     async def _save(self, rows: dict[Key, ReadModel | None], through: Position) -> None:
-        to_row = self._model.to_row
-        changed: list[Row] = [to_row(row) for row in rows.values() if row is not None]
+        changed = [self._as_row(key, row) for key, row in rows.items() if row is not None]
         deleted = [key for key, row in rows.items() if row is None]
         await self._store.save(Fold(self._table, self.epoch, self.stored_position, through, changed, deleted))
         self.stored_position = through
+
+    def _as_row(self, key: Key, row: ReadModel) -> Row:
+        if self._model.key_of(row) != key:
+            names = ", ".join(self._model.key)
+            raise ValueError(f"the handler changed the row's key ({names}) from {key} to {self._model.key_of(row)}")
+        return self._model.to_row(row)

@@ -15,11 +15,9 @@ from typing import NamedTuple
 import structlog
 
 from twofold.aggregate import Aggregate, AggregateType, Context, Handler
-from twofold.codec import EventCodec, encode_json
+from twofold.codec import EventCodec
 from twofold.errors import (
-    AlreadyExistsError,
     HandlerFailedError,
-    NotFoundError,
     RefusedError,
     WrongExpectedVersionError,
 )
@@ -37,18 +35,29 @@ Refusal = RefusedError | HandlerFailedError
 class Wish:
     """One command on its way, and the future that its sender waits for."""
 
-    __slots__ = ("attempts", "command", "expected_version", "future", "handler", "metadata", "record")
+    __slots__ = (
+        "attempts",
+        "command",
+        "expected_version",
+        "future",
+        "handler",
+        "metadata",
+        "metadata_text",
+        "record",
+    )
 
     def __init__(
         self,
         command: Command,
         handler: Handler,
         metadata: Metadata,
+        metadata_text: bytes,
         record: NewRecord | None,
         expected_version: int | None,
         future: asyncio.Future[Accepted],
     ) -> None:
-        self.command, self.handler, self.metadata = command, handler, metadata
+        self.command, self.handler = command, handler
+        self.metadata, self.metadata_text = metadata, metadata_text
         self.record, self.expected_version, self.future = record, expected_version, future
         self.attempts = 0
 
@@ -83,7 +92,7 @@ class Lane:
     another that may yet fail, except inside one run, which fails as a whole.
     """
 
-    __slots__ = ("aggregate", "busy", "snapshot_version", "state", "stream", "version", "waiting")
+    __slots__ = ("aggregate", "broken", "busy", "snapshot_version", "state", "stream", "version", "waiting")
 
     def __init__(self, aggregate: AggregateType, stream: StreamId) -> None:
         self.aggregate, self.stream = aggregate, stream
@@ -91,11 +100,12 @@ class Lane:
         self.version = 0
         self.snapshot_version = 0
         self.busy = False
+        self.broken = False
         self.waiting: deque[Wish] = deque()
 
     def forget(self) -> None:
         """Drop the state: it holds decisions that were not appended, or is known to be stale."""
-        self.state, self.version = None, 0
+        self.state, self.version, self.broken = None, 0, False
 
     def fail(self, error: Exception) -> None:
         """Answer every waiting command with the error."""
@@ -113,7 +123,7 @@ class Lane:
     ) -> list[Decided]:
         """Decide waiting commands, at most `limit`, each on the state that the one before it left."""
         run: list[Decided] = []
-        while self.waiting and len(run) < limit and self.state is not None:
+        while self.waiting and len(run) < limit and not self.broken:
             wish = self.waiting.popleft()
             if not wish.future.done():  # its sender may be gone; nothing was decided, so nothing is lost
                 run.append(self._decide(wish, codec, now, now_us, new_id))
@@ -123,34 +133,39 @@ class Lane:
     def _decide(self, wish: Wish, codec: EventCodec, now: datetime, now_us: int, new_id: Callable[[], str]) -> Decided:
         state, version = self.state, self.version
         assert state is not None
-        metadata = encode_json(wish.metadata)
         try:
             events = self._events(wish, state, lambda: Context(now=now, metadata=wish.metadata, new_id=new_id))
+        except RefusedError as refusal:
+            return self._refused(wish, now_us, refusal)
+        except Exception as error:
+            return self._refused(wish, now_us, self._failed(wish, error))
+        try:
             encoded = [codec.encode(event) for event in events]
             for _, readable in encoded:
                 self.aggregate.apply(state, readable)
-        except RefusedError as refusal:
-            commit = Commit(self.stream, version, (), metadata, now_us, wish.record, True)
-            return Decided(wish, self, commit, (), refusal)
-        except Exception:
-            logger.exception("handler-failed", handler=wish.handler.name, **_known(wish.metadata))
-            failure = HandlerFailedError(wish.handler.name, wish.metadata.correlation_id)
-            self.forget()  # whatever the method did to it
-            commit = Commit(self.stream, version, (), metadata, now_us, wish.record, True)
-            return Decided(wish, self, commit, (), failure)
+        except Exception as error:
+            return self._refused(wish, now_us, self._failed(wish, error))
         self.version = version + len(encoded)
         new = tuple([each for each, _ in encoded])
-        commit = Commit(self.stream, version, new, metadata, now_us, wish.record)
+        commit = Commit(self.stream, version, new, wish.metadata_text, now_us, wish.record)
         return Decided(wish, self, commit, tuple([readable for _, readable in encoded]), None)
+
+    def _refused(self, wish: Wish, now_us: int, refusal: Refusal) -> Decided:
+        """Nothing is written, and yet it goes into the append: to be made on the newest state, and once."""
+        commit = Commit(self.stream, self.version, (), wish.metadata_text, now_us, wish.record, True)
+        return Decided(wish, self, commit, (), refusal)
+
+    def _failed(self, wish: Wish, error: Exception) -> HandlerFailedError:
+        """A bug in a handler or applier. Whatever it did to the state is forgotten when the run is settled."""
+        logger.error("handler-failed", handler=wish.handler.name, exc_info=error, **_known(wish.metadata))
+        self.broken = True
+        return HandlerFailedError(wish.handler.name, wish.metadata.correlation_id)
 
     def _events(self, wish: Wish, state: Aggregate, context: Callable[[], Context]) -> tuple[Event, ...]:
         handler, version = wish.handler, self.version
         if wish.expected_version is not None and wish.expected_version != version:
             raise WrongExpectedVersionError(str(self.stream), wish.expected_version, version)
-        if handler.creates and version:
-            raise AlreadyExistsError(str(self.stream), wish.metadata.command, version)
-        if not handler.creates and not version:
-            raise NotFoundError(str(self.stream), wish.metadata.command)
+        handler.check_start(self.stream, version)
         return handler.decide(state, wish.command, context)
 
 

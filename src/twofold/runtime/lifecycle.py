@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from twofold.application import Application
-from twofold.errors import CheckpointAheadError, TwofoldError, UnknownReadModelError
+from twofold.errors import CheckpointAheadError, RebuildUnderWayError, TwofoldError, UnknownReadModelError
 from twofold.messages import Command, Metadata, Query
 from twofold.ports import Clock, EventLog, Probe, ReadStore, RowReader, Snapshots
 from twofold.runtime.aggregates import Aggregates
@@ -99,13 +99,18 @@ class System:
     # --- what operators call ---
 
     async def rebuild(self, name: str, on_progress: Callable[[int, int], None] = lambda position, head: None) -> int:
-        """Fold the read model anew beside the live one and switch; returns the position reached."""
+        """Fold the read model anew beside the live one and switch; returns the position reached.
+
+        RebuildUnderWayError when it is being rebuilt already.
+        """
         projector = self.projector(name)
-        before, projector.progress.state = projector.progress.state, "rebuilding"
+        if projector.progress.rebuilding:
+            raise RebuildUnderWayError(name, "it is being rebuilt already", "wait until that is done")
+        projector.progress.rebuilding = True
         try:
             return await rebuild(self.app, projector, self.log, self.store, self.settings, on_progress)
         finally:
-            projector.progress.state = before
+            projector.progress.rebuilding = False
 
     async def pause(self, name: str) -> None:
         """Let the read model stand still until `resume`, also over a restart."""

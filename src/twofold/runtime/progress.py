@@ -13,43 +13,46 @@ __all__ = ["Progress"]
 class Progress:
     """The position that a read model's rows reflect, its state, and the queries that wait for more.
 
-    `state` is "running", "rebuilding", "paused" or "failed"; `error` says why it failed.
+    `error` says why the last page could not be folded; it is empty once one was.
     """
 
     def __init__(self, read_model: str) -> None:
         self.read_model = read_model
         self.position = Position(0)
-        self.state = "running"
         self.error = ""
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self.rebuilding = False
         self._going = asyncio.Event()
         self._going.set()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    @property
+    def state(self) -> str:
+        """ "paused", "rebuilding", "failed" or "running": the first of these that holds."""
+        if not self._going.is_set():
+            return "paused"
+        if self.rebuilding:
+            return "rebuilding"
+        return "failed" if self.error else "running"
 
     def moved_to(self, position: Position) -> None:
         """The rows reflect everything up to the position."""
-        self.position = position
-        if self.state == "failed":
-            self.state, self.error = "running", ""
+        self.position, self.error = position, ""
         while self._waiting and self._waiting[0][0] <= position:
             _, _, future = self._waiting.pop(0)
             if not future.done():
                 future.set_result(None)
 
     def failed(self, error: Exception) -> None:
-        self.state, self.error = "failed", str(error)
+        self.error = str(error)
 
     def pause(self) -> None:
-        self.state = "paused"
         self._going.clear()
 
     def resume(self) -> None:
-        self.state = "running"
         self._going.set()
 
     async def not_paused(self) -> None:
-        if self.state == "paused":
-            self._going.clear()
-            await self._going.wait()
+        await self._going.wait()
 
     async def reached(self, position: int, timeout_s: float) -> bool:
         """Wait until the rows reflect the position, at most so many seconds; False when they don't then."""

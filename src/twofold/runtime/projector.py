@@ -56,7 +56,7 @@ class Projector:
         fingerprint = await self.folder.open()
         self.progress.moved_to(self.folder.position)
         if stored is not None and stored.paused:
-            self.progress.state = "paused"
+            self.progress.pause()
         return fingerprint != self.model.table.fold_fingerprint
 
     async def run(self) -> None:
@@ -78,7 +78,7 @@ class Projector:
                 logger.error("fenced", read_model=self.model.name, error=str(error))
                 self.progress.failed(error)
                 return
-            except (TwofoldError, OSError) as error:
+            except Exception as error:
                 await self._failed(error)
 
     def take_over(self, checkpoint: Checkpoint) -> None:

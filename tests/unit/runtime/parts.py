@@ -192,7 +192,7 @@ async def filled(log: MemoryEventLog, *events: Event) -> None:
     """Append each event to the stream of its sku, as another writer would."""
     for event in events:
         sku: str = event.sku  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
-        ((*_, page),) = [await log.read_streams([(stream(sku), 0)], 1_000_000)]
+        (page,) = await MemoryEventLog.read_streams(log, [(stream(sku), 0)], 1_000_000)
         await MemoryEventLog.append(log, [commit(event, sku=sku, expected=len(page))])
 
 

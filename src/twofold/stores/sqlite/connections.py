@@ -14,7 +14,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -251,15 +251,18 @@ class StoreLock:
     @classmethod
     def acquire(cls, path: Path, store: str) -> StoreLock:
         """StoreInUseError when another process holds it, StoreNotWritableError when the lock file can't be made."""
-        try:
-            descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            remedy = "make the folder, writable for this user, or name another"
-            raise StoreNotWritableError(store, f"no lock file can be made beside it ({error})", remedy) from error
-        if not _locked(descriptor):
-            os.close(descriptor)
-            raise _in_use(path, store)
-        return cls(descriptor)
+        with ExitStack() as undo:
+            try:
+                descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT, 0o600)
+                undo.callback(os.close, descriptor)
+                if not _locked(descriptor):
+                    raise _in_use(path, store)
+                lock = cls(descriptor)
+            except OSError as error:
+                remedy = "make the folder, writable for this user and with space left, or name another"
+                raise StoreNotWritableError(store, f"no lock file can be made beside it ({error})", remedy) from error
+            undo.pop_all()
+            return lock
 
     def publish(self, facts: Mapping[str, Any]) -> None:
         """Tell other processes of this user about the holder, as a JSON object; `pid` is always in it.

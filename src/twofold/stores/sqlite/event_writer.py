@@ -8,7 +8,7 @@ A batch of up to 256 events is one statement that is its own transaction. With a
 appends of 64 commits with command records took 8 ms so, 24 ms as BEGIN, two INSERT … VALUES and COMMIT, and 340 ms by
 `executemany` (Python 3.11, 2 cores; 3.6, 4.7 and 41 ms with `sys.setswitchinterval(0.0005)`). `INSERT … SELECT FROM
 json_each(?)` waits as little and costs 0.5 ms more of CPU. Undisturbed, each takes 1.5 to 2.5 ms, mostly for writing
-the pages of the indexes.
+the pages of the indexes; the view and its trigger are 0.2 ms of it, outside the GIL.
 """
 
 from __future__ import annotations

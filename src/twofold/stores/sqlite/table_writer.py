@@ -1,8 +1,9 @@
 """Makes one read model's table and writes its rows.
 
 Rows are saved by few statements of many rows each. `sqlite3` gives the GIL away once per statement, so beside a thread
-that computes, the number of statements is what a save costs; alone it takes two thirds of the time of `executemany`,
-which runs the statement for every row. (One statement for all rows, fed with one JSON text, takes 1.7 times as long.)
+that computes, the number of statements is what a save costs. Measured against `executemany`, which runs the statement
+for every row, with 500 rows of six columns: three quarters of its time alone, a sixth beside a thread that computes.
+(One statement for all rows, fed with one JSON text, takes 1.7 times as long alone.)
 """
 
 from __future__ import annotations

@@ -1,0 +1,36 @@
+"""The first answers of the newest command ids, in memory.
+
+The log knows every id. This spares what a repeat would cost there: a decision that comes to nothing, and loading the
+stream again because the state in memory had gone on with it.
+"""
+
+from __future__ import annotations
+
+from twofold.errors import CommandIdReusedError
+from twofold.ports import NewRecord
+from twofold.runtime.lanes import Accepted
+
+__all__ = ["FirstAnswers"]
+
+
+class FirstAnswers:
+    """Keeps the newest `size` answers to commands that came with an id."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: dict[str, tuple[bytes, Accepted]] = {}
+
+    def remember(self, record: NewRecord, accepted: Accepted) -> None:
+        self._kept[record.command_id] = record.fingerprint, accepted
+        if len(self._kept) > self._size:
+            del self._kept[next(iter(self._kept))]
+
+    def first(self, record: NewRecord) -> Accepted | None:
+        """The first answer, marked as replayed; CommandIdReusedError when the id was another command's."""
+        kept = self._kept.get(record.command_id)
+        if kept is None:
+            return None
+        fingerprint, accepted = kept
+        if fingerprint != record.fingerprint:
+            raise CommandIdReusedError(record.command_id, str(accepted.stream))
+        return accepted._replace(replayed=True)

@@ -1,0 +1,157 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.unit.runtime.parts import Buy, Log, SalesOf, Seen, Stock, Store, app, idle, until
+from twofold import Settings
+from twofold.errors import CheckpointAheadError, StoppingError, UnknownReadModelError
+from twofold.runtime.lanes import Accepted
+from twofold.runtime.lifecycle import System
+from twofold.testing import TestClock, running
+
+
+def system_on(log: Log, store: Store, settings: Settings | None = None) -> System:
+    return System(
+        app,
+        settings or Settings(),
+        log=log,
+        snapshots=log,
+        store=store,
+        reader=store,
+        clock=TestClock(),
+        probe=Seen(),
+    )
+
+
+async def test_a_system_goes_through_its_states() -> None:
+    system = system_on(Log(), Store())
+    assert system.state == "starting"
+    await system.start()
+    assert system.state == "running"
+    await system.stop()
+    assert system.state == "stopped"
+    with pytest.raises(StoppingError):
+        await system.send(Stock(sku="mug"))
+    with pytest.raises(StoppingError):
+        await system.ask(SalesOf(sku="mug"))
+
+
+async def test_a_query_after_a_command_reads_its_own_write() -> None:
+    async with running(app) as system:
+        await system.send(Stock(sku="mug", units=100))
+        for bought in range(1, 20):
+            done = await system.send(Buy(sku="mug"))
+            answered = await system.answer(SalesOf(sku="mug"), after=done.position)
+            assert answered.value is not None
+            assert answered.value.units == bought
+            assert answered.position >= done.position
+
+
+async def test_settling_waits_for_every_read_model() -> None:
+    async with running(app) as system:
+        await system.settle()
+        await system.send(Stock(sku="mug", units=100))
+        await asyncio.gather(*(system.send(Buy(sku="mug")) for _ in range(50)))
+        await system.settle()
+        assert {each.progress.position for each in system.projectors.values()} == {51}
+
+
+async def test_settling_does_not_wait_for_a_paused_read_model_without_saying_so() -> None:
+    async with running(app) as system:
+        await system.pause("Sales")
+        await system.send(Stock(sku="mug"))
+        with pytest.raises(TimeoutError, match="Sales at 0, paused"):
+            await system.settle(timeout_s=0.05)
+        await system.resume("Sales")
+        await system.settle()
+
+
+async def test_stopping_finishes_accepted_commands_and_loses_none() -> None:
+    log, store = Log(), Store()
+    system = system_on(log, store)
+    await system.start()
+    log.hold()
+    accepted = [asyncio.create_task(system.send(Stock(sku=str(number)))) for number in range(20)]
+    await until(lambda: log.batches)
+    stopping = asyncio.create_task(system.stop())
+    await idle()
+    assert system.state == "stopping"
+    log.release()
+    await asyncio.wait_for(stopping, 5)
+    assert all(isinstance(each, Accepted) for each in await asyncio.gather(*accepted))
+    assert len(await log.events()) == 20
+
+
+async def test_stopping_ends_in_time_even_if_the_store_hangs() -> None:
+    log = Log()
+    system = system_on(log, Store(), Settings(drain_timeout_s=0.05))
+    await system.start()
+    log.hold()
+    hanging = asyncio.create_task(system.send(Stock(sku="mug")))
+    await until(lambda: log.batches)
+    with capture_logs() as logs:
+        await asyncio.wait_for(system.stop(), 5)
+    assert "not-drained" in {each["event"] for each in logs}
+    log.release()
+    await asyncio.wait_for(asyncio.wait([hanging]), 5)
+
+
+async def test_stopping_saves_how_far_the_read_models_have_come() -> None:
+    log, store = Log(), Store()
+    system = system_on(log, store)
+    await system.start()
+    await system.send(Stock(sku="mug"))
+    await system.settle()
+    await system.stop()
+    assert {each.position for each in (await store.checkpoints()).values()} == {1}
+
+
+async def test_a_read_store_of_another_history_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    async with running(app, folder=tmp_path) as system:
+        await system.send(Stock(sku="mug", units=9))
+        await system.send(Buy(sku="mug"))
+        await system.settle()
+    for file in tmp_path.glob("log.db*"):
+        file.unlink()
+    with pytest.raises(CheckpointAheadError, match=r"Sales has folded up to position 2, the event log ends at 0"):
+        async with running(app, folder=tmp_path):
+            pass
+
+
+async def test_a_start_that_fails_leaves_nothing_running() -> None:
+    class Failing(Store):
+        async def open(self, table: Any, *, restart: bool = False) -> Any:
+            if table.read_model == "Buyers":
+                raise OSError(28, "No space left on device")
+            return await super().open(table, restart=restart)
+
+    system = system_on(Log(), Failing())
+    with pytest.raises(OSError, match="No space left"):
+        await system.start()
+    await asyncio.wait_for(system.stop(), 5)
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith(("projector", "rebuild"))]
+
+
+@pytest.mark.parametrize("call", ["pause", "resume", "rebuild"])
+async def test_an_operation_on_an_unknown_read_model_is_refused(call: str) -> None:
+    async with running(app) as system:
+        with pytest.raises(UnknownReadModelError, match="declared are: Sales, Buyers"):
+            await getattr(system, call)("Nope")
+
+
+async def test_a_paused_read_model_is_paused_after_a_restart(tmp_path: Path) -> None:
+    async with running(app, folder=tmp_path) as system:
+        await system.pause("Sales")
+    async with running(app, folder=tmp_path) as system:
+        assert system.projectors["Sales"].progress.state == "paused"
+        await system.send(Stock(sku="mug", units=2))
+        await system.send(Buy(sku="mug"))
+        await idle()
+        assert system.projectors["Sales"].progress.position == 0
+        await system.resume("Sales")
+        await system.settle()
+    async with running(app, folder=tmp_path) as system:
+        assert system.projectors["Sales"].progress.state == "running"
