@@ -184,7 +184,7 @@ class AggregateType:
             name=keywords.get("name") or aggregate.__name__.lower(),
             key=keywords["key"],
             snapshot_every=keywords.get("snapshot_every"),
-            fingerprint=_fingerprint(fields.values(), appliers),
+            fingerprint=_fingerprint(aggregate, fields.values(), appliers),
             key_type=fields[keywords["key"]].type if keywords["key"] in fields else None,
         )
         for each, events in appliers:
@@ -281,7 +281,11 @@ def _applied(aggregate: type[Aggregate], method: Marked) -> list[type[Event]]:
     return events
 
 
-def _fingerprint(fields: Iterable[msgspec.structs.FieldInfo], appliers: list[tuple[Marked, list[type[Event]]]]) -> str:
+def _fingerprint(
+    aggregate: type[Aggregate],
+    fields: Iterable[msgspec.structs.FieldInfo],
+    appliers: list[tuple[Marked, list[type[Event]]]],
+) -> str:
     state = [part for each in fields for part in (each.name, each.type, each.default, each.default_factory)]
-    methods = [(each.name, each.function, [event.stored_name for event in events]) for each, events in appliers]
-    return code_fingerprint(*state, *(part for method in methods for part in method))
+    names = [(each.name, [(event.stored_name, event.schema_version) for event in events]) for each, events in appliers]
+    return code_fingerprint(*state, *names, *(each.function for each, _ in appliers), owner=aggregate)

@@ -182,17 +182,45 @@ def classes_in(annotation: Any, kind: type[T]) -> list[type[T]]:
     return found
 
 
-def code_fingerprint(*parts: object) -> str:
+def code_fingerprint(*parts: object, owner: type[Any] | None = None) -> str:
     """A digest of code and values that changes when any of them does.
 
     Functions count by bytecode, constants and names, so comments and line numbers don't change it; another Python
-    version does, which costs a rebuild and nothing else.
+    version does, which costs a rebuild and nothing else. With them count the functions that they name: of their module,
+    and methods of the owner. Methods of other classes do not: nothing says whose they are.
     """
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(_essence(part).encode())
-        digest.update(b"\0")
+        for each in _reached(part, owner) if isinstance(part, types.FunctionType) else (part,):
+            digest.update(_essence(each).encode())
+            digest.update(b"\0")
     return digest.hexdigest()[:32]
+
+
+def _reached(function: types.FunctionType, owner: type[Any] | None) -> list[types.FunctionType]:
+    """The function and all that it names, directly or not, in an order that is the same in every process."""
+    found: dict[str, types.FunctionType] = {}
+    todo = [function]
+    while todo:
+        each = todo.pop()
+        found[f"{each.__module__}.{each.__qualname__}"] = each
+        for name in _names(each.__code__):
+            named = [each.__globals__.get(name), inspect.getattr_static(owner, name, None)]
+            functions = [method for value in named if isinstance(method := _plain(value), types.FunctionType)]
+            todo += [new for new in functions if new not in found.values()]
+    return [found[name] for name in sorted(found)]
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = [each for each in code.co_consts if isinstance(each, types.CodeType)]
+    return {*code.co_names, *(name for each in inner for name in _names(each))}
+
+
+def _plain(value: object) -> object:
+    """The function behind a property, a static or a class method."""
+    if isinstance(value, property):
+        return value.fget
+    return getattr(value, "__func__", value)
 
 
 def _essence(part: object) -> str:

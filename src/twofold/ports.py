@@ -117,7 +117,10 @@ class EventLog(Protocol):
         ...
 
     async def read(self, after: Position, limit: int) -> Sequence[StoredEvent]:
-        """The next events of the whole log in order of position, at most `limit`; empty at the head."""
+        """The next events of the whole log in order of position, at most `limit`.
+
+        Empty at the head, and only there: large events come in shorter pages.
+        """
         ...
 
     async def head(self) -> Position:

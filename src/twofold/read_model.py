@@ -392,7 +392,7 @@ def _table(
         if each.name in search and each.kind is not ColumnKind.TEXT:
             raise DeclarationError(f"{read_model.__name__}: search={each.name!r} is no text field")
     defaults = [part for each in fields for part in (each.name, each.type, each.default, each.default_factory)]
-    folds = [(each.name, each.event.stored_name, each.function) for each in handlers]
+    folds = [(each.name, (each.event.stored_name, each.event.schema_version), each.function) for each in handlers]
     callables = [each.mark.key for each in marked(read_model, _On)]
     return Table(
         read_model=name,
@@ -402,7 +402,9 @@ def _table(
         indexes=indexes,
         search=search,
         fingerprint=code_fingerprint([(each.name, each.kind) for each in columns], key, indexes, search),
-        fold_fingerprint=code_fingerprint(*defaults, *(part for fold in folds for part in fold), *callables),
+        fold_fingerprint=code_fingerprint(
+            *defaults, *(part for fold in folds for part in fold), *callables, owner=read_model
+        ),
     )
 
 

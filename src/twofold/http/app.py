@@ -6,6 +6,7 @@ The hot paths read the scope as it comes; no request object is made.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -40,7 +41,7 @@ def asgi(app: Application, settings: Settings | None = None) -> HttpDoor:
 
     A host framework runs the system: `FastAPI(lifespan=shop.lifespan)`. On its own, the ASGI lifespan does.
     """
-    return HttpDoor(app, (settings or Settings()).checked())
+    return HttpDoor(app, settings.checked() if settings else Settings.from_environment(os.environ))
 
 
 class HttpDoor:

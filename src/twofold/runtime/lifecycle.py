@@ -114,12 +114,14 @@ class System:
 
     async def pause(self, name: str) -> None:
         """Let the read model stand still until `resume`, also over a restart."""
+        progress = self.projector(name).progress
         await self.store.set_paused(name, True)
-        self.projector(name).progress.pause()
+        progress.pause()
 
     async def resume(self, name: str) -> None:
+        progress = self.projector(name).progress
         await self.store.set_paused(name, False)
-        self.projector(name).progress.resume()
+        progress.resume()
 
     def projector(self, name: str) -> Projector:
         if name not in self.projectors:

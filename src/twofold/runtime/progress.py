@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 
+from twofold.errors import TwofoldError
 from twofold.streams import Position
 
 __all__ = ["Progress"]
@@ -43,7 +44,7 @@ class Progress:
                 future.set_result(None)
 
     def failed(self, error: Exception) -> None:
-        self.error = str(error)
+        self.error = str(error) if isinstance(error, TwofoldError) else f"{type(error).__name__}: {error}"
 
     def pause(self) -> None:
         self._going.clear()

@@ -72,7 +72,9 @@ class Projector:
                     if page:
                         await self._fold(page)
                         subscription.moved_to(self.folder.position)
-                if not page:
+                if page:
+                    await asyncio.sleep(0)  # a store that never suspends must not hold the event loop for a whole log
+                else:
                     await subscription.wait()
             except FencedError as error:
                 logger.error("fenced", read_model=self.model.name, error=str(error))

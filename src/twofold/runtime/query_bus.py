@@ -111,8 +111,12 @@ class QueryBus:
         started, code = perf_counter(), "ok"
         try:
             with self._gate:
+                viewed = [self._progress[self._names[cls]] for _, cls in kind.answer.views]
+                if after is not None:
+                    await self._reach(viewed, after, self._settings.consistency_wait_s if wait_s is None else wait_s)
+                position = Position(min([each.position for each in viewed], default=after or 0))
                 async with asyncio.timeout(self._settings.query_timeout_s):
-                    return await self._answer(kind, query, after, wait_s)
+                    return Answered(await self._answer(kind, query), position)
         except TimeoutError:
             code = QueryTimeoutError.code
             raise QueryTimeoutError(kind.name, self._settings.query_timeout_s) from None
@@ -126,14 +130,10 @@ class QueryBus:
         """Take nothing new, and finish what was accepted."""
         await self._gate.drain()
 
-    async def _answer(self, kind: QueryType, query: Query[A], after: int | None, wait_s: float | None) -> Answered[A]:
-        viewed = [self._progress[self._names[cls]] for _, cls in kind.answer.views]
-        if after is not None:
-            await self._reach(viewed, after, self._settings.consistency_wait_s if wait_s is None else wait_s)
-        position = Position(min([each.position for each in viewed], default=after or 0))
+    async def _answer(self, kind: QueryType, query: Query[A]) -> A:
         views = {name: self._views[cls] for name, cls in kind.answer.views}
         try:
-            return Answered(await kind.answer.function(query, **views), position)
+            return await kind.answer.function(query, **views)
         except TwofoldError:
             raise
         except Exception as error:

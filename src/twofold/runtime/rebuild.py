@@ -5,6 +5,7 @@ Queries are answered from the old rows until the switch, which is one transactio
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 
@@ -39,6 +40,7 @@ async def rebuild(
     head = await log.head()
     while await _fold_next(subscription, folder):
         on_progress(folder.position, max(head, folder.position))
+        await asyncio.sleep(0)
     async with projector.turn:
         while await _fold_next(subscription, folder):
             pass

@@ -97,4 +97,4 @@ def test_a_folder_that_can_not_be_made_is_named(folder: Path, twofold: Twofold) 
     (folder / ".twofold").write_text("a file, and no folder")
     failed = twofold("dev", "examples.bank:app", "--port", "0", "--no-reload")
     assert failed.exit_code == 1
-    assert "--event-log" in failed.stderr
+    assert "TWOFOLD_EVENT_LOG" in failed.stderr

@@ -49,7 +49,7 @@ async def test_one_that_stops_waiting_leaves_no_trace() -> None:
 async def test_a_read_model_that_moves_on_has_recovered() -> None:
     progress = Progress("Sales")
     progress.failed(ZeroDivisionError("by zero"))
-    assert (progress.state, progress.error) == ("failed", "by zero")
+    assert (progress.state, progress.error) == ("failed", "ZeroDivisionError: by zero")
     progress.moved_to(Position(1))
     assert (progress.state, progress.error) == ("running", "")
 
