@@ -141,7 +141,7 @@ async def test_a_command_that_can_not_be_done_has_its_code_and_changes_nothing(
         ({"counter_id": "a", "by": 0}, "/by"),
         ({"counter_id": "a", "bye": 1}, "/bye"),
         ({"by": 1}, "/counter_id"),
-        ({"counter_id": "a", "marks": [{"x": 1.0}, {"y": "z"}]}, "/marks/1/..."),
+        ({"counter_id": "a", "marks": [{"x": 1.0}, {"y": "z"}]}, "/marks/1/y"),
         ({"counter_id": "x" * 201}, "/counter_id"),
         ([], ""),
     ],

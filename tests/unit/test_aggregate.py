@@ -310,6 +310,11 @@ WRONG_APPLICATIONS = {
 }
 
 
+def test_a_default_that_all_aggregates_would_share_is_refused_with_the_cure() -> None:
+    with pytest.raises(DeclarationError, match=r"^Wrong: .*\['a'\].*configure a `default_factory`"):
+        module_of("class Wrong(Aggregate, key='account_id'): lines: list[str] = ['a']")
+
+
 @pytest.mark.parametrize(("code", "sentence"), WRONG_CLASSES.items())
 def test_an_aggregate_declared_wrongly_fails_when_its_class_is_made(code: str, sentence: str) -> None:
     with pytest.raises(DeclarationError) as mistake:

@@ -294,6 +294,8 @@ def test_what_is_no_json_is_said_to_be_none(text: bytes) -> None:
         (b'{"by_name": {"a/b": "x"}}', "/by_name/a~1b"),
         (b'{"by_list": {"ok": [], "k": [{}, {"fine": 1, "worse": null}]}}', "/by_list/k/1/worse"),
         (b'{"lines": [{"sku": "a", "prices": {"x": 1, "y": "?"}}]}', "/lines/0/prices/y"),
+        (b'{"by_name": {"bad": "x"}, no JSON from here on', "/by_name"),
+        (b'{"by_name": {"bad": "x", "bad": 1}}', "/by_name/bad"),
     ],
 )
 def test_a_wrong_value_is_pointed_at(text: bytes, pointer: str) -> None:

@@ -136,6 +136,56 @@ def test_defaults_inner_functions_and_constants_count(one: str, other: str) -> N
     assert code_fingerprint(folds(one)) != code_fingerprint(folds(other))
 
 
+OWNER = """
+def doubled(amount): return tripled(amount)
+def tripled(amount): return 3 * amount
+
+class Owner:
+    def fold(self, event):
+        self.balance += self.count(event)
+    def count(self, event):
+        return doubled(event.amount) + self.rate + self.shared()
+    @property
+    def rate(self):
+        return 1
+    @staticmethod
+    def shared():
+        return 2
+    def again(self, left):
+        return self.again(left - 1) if left else 0
+    def unused(self):
+        return 7
+"""
+
+
+def owners(code: str) -> str:
+    owner: Any = vars(module_of(code))["Owner"]
+    return code_fingerprint(owner.fold, owner=owner)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return 3 * amount", "return 4 * amount"),
+        ("return tripled(amount)", "return tripled(amount) + 1"),
+        ("doubled(event.amount) +", "doubled(event.amount) -"),
+        ("        return 1", "        return 10"),
+        ("        return 2", "        return 20"),
+    ],
+)
+def test_what_a_function_calls_in_its_module_or_its_class_counts(old: str, new: str) -> None:
+    assert owners(OWNER) != owners(OWNER.replace(old, new))
+
+
+def test_what_a_function_does_not_call_does_not_count() -> None:
+    assert owners(OWNER) == owners(OWNER.replace("return 7", "return 8"))
+
+
+def test_functions_that_call_themselves_come_to_an_end() -> None:
+    owner: Any = vars(module_of(OWNER))["Owner"]
+    assert code_fingerprint(owner.again, owner=owner)
+
+
 def test_a_fingerprint_is_the_same_in_every_process() -> None:
     """Sets of strings are ordered anew in every process."""
     code = """

@@ -16,13 +16,14 @@ Header = tuple[bytes, bytes]
 class Answer(NamedTuple):
     """Status, headers (names in lower case, Content-Length among them) and the whole body.
 
-    `code` is the problem's code, "" for an answer that is no problem.
+    `code` is the problem's code, "" for an answer that is no problem. `closes` asks for the end of the connection.
     """
 
     status: int
     headers: list[Header]
     body: bytes
     code: str = ""
+    closes: bool = False
 
 
 def json_answer(status: int, body: bytes) -> Answer:

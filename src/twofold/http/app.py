@@ -103,16 +103,23 @@ class HttpDoor:
         if scope["type"] != "http":
             await self._not_http(scope, receive, send)
             return
+        answer = await self.respond(scope, receive)
+        if answer is not None:
+            headers = [*answer.headers, (b"connection", b"close")] if answer.closes else answer.headers
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": answer.body})
+
+    async def respond(self, scope: Scope, receive: Receive) -> Answer | None:
+        """The answer to a request, whatever happens; None when there is nobody to answer."""
         headers = by_name(scope["headers"])
         answer = await self._answer(scope, headers, receive)
         if answer is None:
-            return
+            return None
         if answer.code:
             self.metrics.http_error(answer.code)
             if b"expect" in headers:  # the client may now send its body or not: what follows can't be told apart
-                answer.headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+                answer = answer._replace(closes=True)
+        return answer._replace(body=b"") if scope["method"] == "HEAD" else answer
 
     async def _not_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -135,7 +142,6 @@ class HttpDoor:
             await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | None:
-        """What to answer, whatever happens; None when there is nobody to answer."""
         conversation: Header | None = None
         try:
             conversation = correlation(headers)

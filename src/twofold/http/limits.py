@@ -22,8 +22,8 @@ class ClientGoneError(Exception):
 class Bodies:
     """Reads bodies, and knows which are being read.
 
-    Nearly every body is there when it is asked for, so a body costs no timer of its own: one timer looks at all that are
-    being read, a few times within the time that a body may take.
+    Nearly every body is there when it is asked for, so none has a timer of its own: one timer looks at all that
+    are being read, a few times within the time that a body may take.
     """
 
     def __init__(self, *, max_bytes: int, timeout_s: float) -> None:

@@ -28,8 +28,6 @@ from twofold.settings import Settings
 
 __all__ = ["HttpServer", "bound", "run", "serve", "url_of"]
 
-_KEEP_ALIVE_S = 75
-
 logger = structlog.get_logger("twofold.http")
 
 
@@ -75,14 +73,13 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 cast("Any", door),
-                http=type("LimitedConnection", (Connection,), {"limits": self._limits}),
+                http=_connections(door, self._limits),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=cast("int", door.settings.drain_timeout_s),
             )
         )
@@ -123,6 +120,11 @@ class HttpServer(uvicorn.Server):
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+def _connections(door: HttpDoor, limits: Limits) -> type[Connection]:
+    """The class of connections to this door, as uvicorn wants it."""
+    return type("DoorConnection", (Connection,), {"limits": limits, "respond": staticmethod(door.respond)})
 
 
 def url_of(listener: socket.socket) -> str:

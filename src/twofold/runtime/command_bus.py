@@ -149,11 +149,12 @@ class CommandBus:
         now = self._clock.now()
         now_us = (now - _EPOCH) // _MICROSECOND
         batch: list[Decided] = []
-        lanes = self._lanes_to_take()
-        while lanes > 0 and (room := self._settings.append_batch_size - len(batch)) > 0:
-            lane = self._ready.pop(next(iter(self._ready)))
+        for lane in list(self._ready.values())[: self._lanes_to_take()]:
+            room = self._settings.append_batch_size - len(batch)
+            if room <= 0:
+                break
+            del self._ready[id(lane)]
             batch += lane.decide(self._codec, now, now_us, new_id, room)
-            lanes -= 1
         if batch:
             self._appender.append([each.commit for each in batch], lambda outcomes: self._settle(batch, outcomes))
         if self._ready:

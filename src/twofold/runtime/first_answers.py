@@ -6,6 +6,8 @@ stream again because the state in memory had gone on with it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from twofold.errors import CommandIdReusedError
 from twofold.ports import NewRecord
 from twofold.runtime.lanes import Accepted
@@ -18,12 +20,12 @@ class FirstAnswers:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._kept: dict[str, tuple[bytes, Accepted]] = {}
+        self._kept: OrderedDict[str, tuple[bytes, Accepted]] = OrderedDict()
 
     def remember(self, record: NewRecord, accepted: Accepted) -> None:
         self._kept[record.command_id] = record.fingerprint, accepted
         if len(self._kept) > self._size:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)
 
     def first(self, record: NewRecord) -> Accepted | None:
         """The first answer, marked as replayed; CommandIdReusedError when the id was another command's."""

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.runtime.parts import Buy, Log, SalesOf, Seen, Stock, Store, app, idle, until
-from twofold import Settings
-from twofold.errors import CheckpointAheadError, StoppingError, UnknownReadModelError
+from tests.unit.runtime.parts import Bought, Buy, Log, Product, Sales, SalesOf, Seen, Stock, Store, app, idle, until
+from twofold import Application, Query, ReadModel, Settings, View, answer, on
+from twofold.errors import CheckpointAheadError, StoppingError, StoreUnavailableError, UnknownReadModelError
 from twofold.runtime.lanes import Accepted
 from twofold.runtime.lifecycle import System
 from twofold.testing import TestClock, running
@@ -155,3 +155,64 @@ async def test_a_paused_read_model_is_paused_after_a_restart(tmp_path: Path) -> 
         await system.settle()
     async with running(app, folder=tmp_path) as system:
         assert system.projectors["Sales"].progress.state == "running"
+
+
+class Changed(ReadModel, key="sku", name="Sales"):
+    sku: str
+
+    @on(Bought)
+    def bought(self, event: Bought) -> None:
+        raise ZeroDivisionError("by zero")
+
+
+async def test_a_rebuild_at_the_start_that_fails_is_logged_and_leaves_the_rows(tmp_path: Path) -> None:
+    class Sales(ReadModel, key="sku"):
+        sku: str
+
+        @on(Bought)
+        def bought(self, event: Bought) -> None: ...
+
+    async with running(Application("shop", [Product, Sales]), folder=tmp_path) as system:
+        await system.send(Stock(sku="mug", units=1))
+        await system.send(Buy(sku="mug"))
+        await system.settle()
+    with capture_logs() as logs:
+        async with running(Application("shop", [Product, Changed]), folder=tmp_path) as system:
+            async with asyncio.timeout(10):
+                while "rebuild-failed" not in {each["event"] for each in logs}:
+                    await asyncio.sleep(0.001)
+            assert system.projectors["Sales"].progress.position == 2
+            assert await system.store.load(system.projectors["Sales"].model.table, [("mug",)])
+
+
+async def test_a_position_that_cannot_be_saved_at_the_end_is_logged_and_stops_nothing() -> None:
+    log, store = Log(), Store()
+    system = system_on(log, store)
+    await system.start()
+    await system.send(Stock(sku="mug"))
+    await system.settle()
+    store.faults.append(StoreUnavailableError("read store", "the disk is full"))
+    with capture_logs() as logs:
+        await system.stop()
+    assert [(each["event"], each["read_model"]) for each in logs] == [("position-not-saved", "Sales")]
+    assert system.state == "stopped"
+
+
+async def test_a_view_takes_sql_where_the_store_has_it(tmp_path: Path) -> None:
+    @answer
+    async def dearest(query: Dearest, sales: View[Sales]) -> list[str]:
+        rows = await sales.sql("SELECT sku FROM sales WHERE units >= :least ORDER BY sku", {"least": query.least})
+        return [row["sku"] for row in rows]
+
+    async with running(Application("shop", [Product, Sales, dearest]), folder=tmp_path) as system:
+        for sku in ("mug", "bag", "cup"):
+            await system.send(Stock(sku=sku, units=9))
+            await system.send(Buy(sku=sku))
+        await system.send(Buy(sku="mug"))
+        await system.settle()
+        assert await system.ask(Dearest(least=1)) == ["bag", "cup", "mug"]
+        assert await system.ask(Dearest(least=2)) == ["mug"]
+
+
+class Dearest(Query[list[str]]):
+    least: int
