@@ -11,7 +11,7 @@ from benchmarks.limits import sqlite_fold
 from benchmarks.logs import deposit_commits, event_log, fill
 from benchmarks.peers import eventsourcing_log
 from twofold.codec import EventCodec
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import EventLog
 from twofold.streams import START
 
@@ -37,7 +37,7 @@ async def _read(job: Job) -> Mapping[str, float]:
         }
 
 
-async def _rate(log: EventLog, decode: Callable[[StoredEvent], object]) -> float:
+async def _rate(log: EventLog, decode: Callable[[RawEvent], object]) -> float:
     started = time.perf_counter()
     position = START
     while page := await log.read(position, PAGE):

@@ -20,7 +20,7 @@ from twofold.errors import (
     UndecodableEventError,
     shortened,
 )
-from twofold.messages import Event, Metadata, NewEvent, Recorded, StoredEvent, utc
+from twofold.messages import Event, Metadata, NewEvent, RawEvent, Recorded, utc
 from twofold.streams import StreamId
 
 __all__ = ["MAX_DEPTH", "EventCodec", "MessageCodec", "Upcaster", "encode_json", "upcast"]
@@ -307,7 +307,7 @@ class EventCodec:
             raise UndecodableEventError(name, kind.schema_version, f"it can't be stored: {error}") from error
         return NewEvent(name, kind.schema_version, data), readable
 
-    def decode(self, stored: StoredEvent) -> Event:
+    def decode(self, stored: RawEvent) -> Event:
         """The event of today's class, through the upcasters when it was stored at an older schema version."""
         kind = self.events.get(stored.type)
         if kind is None:
@@ -320,7 +320,7 @@ class EventCodec:
         except (ValueError, RecursionError) as error:  # of msgspec, or text that is no UTF-8
             raise UndecodableEventError(stored.type, stored.schema_version, str(error)) from error
 
-    def recorded(self, stored: StoredEvent) -> Recorded[Event]:
+    def recorded(self, stored: RawEvent) -> Recorded[Event]:
         return Recorded(
             event=self.decode(stored),
             stream=StreamId.parse(stored.stream),
@@ -330,7 +330,7 @@ class EventCodec:
             metadata=decode_metadata(stored.metadata),
         )
 
-    def _upcast(self, kind: type[Event], stored: StoredEvent) -> bytes:
+    def _upcast(self, kind: type[Event], stored: RawEvent) -> bytes:
         if stored.schema_version > kind.schema_version:
             reason = f"it was written by newer code (today's version is {kind.schema_version})"
             raise UndecodableEventError(stored.type, stored.schema_version, reason)

@@ -21,8 +21,8 @@ __all__ = [
     "Metadata",
     "NewEvent",
     "Query",
+    "RawEvent",
     "Recorded",
-    "StoredEvent",
     "is_message",
     "utc",
 ]
@@ -133,7 +133,7 @@ class NewEvent(NamedTuple):
     data: bytes
 
 
-class StoredEvent(NamedTuple):
+class RawEvent(NamedTuple):
     """An event as a store returns it, not yet decoded. Times are microseconds since 1970-01-01 UTC."""
 
     position: Position

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from twofold.errors import TwofoldError, UnknownStreamError
-from twofold.messages import StoredEvent, utc
+from twofold.messages import RawEvent, utc
 from twofold.ports import Checkpoint, EventLog
 from twofold.runtime.lifecycle import System
 from twofold.settings import Settings, variable_of
@@ -64,7 +64,7 @@ class EventLine(msgspec.Struct, frozen=True, gc=False):
     metadata: msgspec.Raw
 
 
-def event_line(stored: StoredEvent) -> EventLine:
+def event_line(stored: RawEvent) -> EventLine:
     return EventLine(
         stored.position,
         stored.stream,
@@ -78,7 +78,7 @@ def event_line(stored: StoredEvent) -> EventLine:
 
 async def events_after(
     log: EventLog, after: int = START, *, limit: int | None = None, follow: bool = False
-) -> AsyncIterator[Sequence[StoredEvent]]:
+) -> AsyncIterator[Sequence[RawEvent]]:
     """The log's events behind a position, in pages: at most `limit` in all, to the head or, following, for ever."""
     position = Position(after)
     left = limit
@@ -94,7 +94,7 @@ async def events_after(
             return
 
 
-async def events_of(log: EventLog, stream: StreamId) -> AsyncIterator[Sequence[StoredEvent]]:
+async def events_of(log: EventLog, stream: StreamId) -> AsyncIterator[Sequence[RawEvent]]:
     """A stream's events in pages; UnknownStreamError when it has none."""
     version = 0
     while page := (await log.read_streams([(stream, version)], _PAGE_SIZE))[0]:

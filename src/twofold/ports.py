@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from twofold.messages import NewEvent, StoredEvent
+from twofold.messages import NewEvent, RawEvent
 from twofold.streams import ExpectedVersion, Position, StreamId
 from twofold.tables import Key, Row, Table
 
@@ -112,11 +112,11 @@ class EventLog(Protocol):
         """
         ...
 
-    async def read_streams(self, wanted: Sequence[tuple[StreamId, int]], limit: int) -> Sequence[Sequence[StoredEvent]]:
+    async def read_streams(self, wanted: Sequence[tuple[StreamId, int]], limit: int) -> Sequence[Sequence[RawEvent]]:
         """For each wanted (stream, after_version), its next events in order of version, at most `limit` of each."""
         ...
 
-    async def read(self, after: Position, limit: int) -> Sequence[StoredEvent]:
+    async def read(self, after: Position, limit: int) -> Sequence[RawEvent]:
         """The next events of the whole log in order of position, at most `limit`.
 
         Empty at the head, and only there: large events come in shorter pages.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import Commit, Outcome
 from twofold.stores.sqlite.event_log import SqliteEventLog
 from twofold.streams import Position, StreamId
@@ -35,10 +35,10 @@ class WrittenHereReadThere:
     async def append(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         return await self._writer.append(commits)
 
-    async def read_streams(self, wanted: Sequence[tuple[StreamId, int]], limit: int) -> Sequence[Sequence[StoredEvent]]:
+    async def read_streams(self, wanted: Sequence[tuple[StreamId, int]], limit: int) -> Sequence[Sequence[RawEvent]]:
         return await self._reader.read_streams(wanted, limit)
 
-    async def read(self, after: Position, limit: int) -> Sequence[StoredEvent]:
+    async def read(self, after: Position, limit: int) -> Sequence[RawEvent]:
         return await self._reader.read(after, limit)
 
     async def head(self) -> Position:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from twofold.messages import NewEvent, StoredEvent
+from twofold.messages import NewEvent, RawEvent
 from twofold.ports import Commit, EventLog, NewRecord
 from twofold.stores.sqlite.event_log import SqliteEventLog
 from twofold.streams import Position, StreamId
@@ -18,8 +18,8 @@ def deposit(
     return Commit(stream, expected_version, made, b"{}", 0, NewRecord(command_id, b"f") if command_id else None)
 
 
-async def everything(log: EventLog) -> Sequence[StoredEvent]:
-    events: list[StoredEvent] = []
+async def everything(log: EventLog) -> Sequence[RawEvent]:
+    events: list[RawEvent] = []
     while page := await log.read(Position(len(events)), 5_000):
         events += page
     return events

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from twofold import Command, DeclarationError, Event, Metadata, upcast
 from twofold.codec import MAX_DEPTH, EventCodec, MessageCodec, check_storable, depth, encode_json, escaped
 from twofold.errors import InvalidMessageError, MalformedJsonError, UndecodableEventError
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.streams import Position, StreamId
 
 
@@ -57,9 +57,9 @@ class Everything(Event):
     nested: list[dict[str, list[Decimal | None]]] = []
 
 
-def stored(event: type[Event] | str, data: bytes, *, version: int = 1) -> StoredEvent:
+def stored(event: type[Event] | str, data: bytes, *, version: int = 1) -> RawEvent:
     name = event if isinstance(event, str) else event.stored_name
-    return StoredEvent(Position(7), "order-1", 3, name, version, data, b'{"actor":"ann"}', 1_000_001)
+    return RawEvent(Position(7), "order-1", 3, name, version, data, b'{"actor":"ann"}', 1_000_001)
 
 
 # --- values survive exactly ------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_an_event_of_another_class_is_not_written_even_if_its_name_is_known() ->
         (stored(Priced, b'{"sku": "\xff"}'), "utf-8"),
     ],
 )
-def test_a_stored_event_that_is_not_of_this_application_says_why(event: StoredEvent, reason: str) -> None:
+def test_a_stored_event_that_is_not_of_this_application_says_why(event: RawEvent, reason: str) -> None:
     with pytest.raises(UndecodableEventError, match=reason):
         EventCodec([Priced]).decode(event)
 

@@ -11,7 +11,7 @@ import pytest
 from examples.bank import Account, AccountOpened, Deposit, OpenAccount, app
 from twofold import Application, ReadModel, Settings, TwofoldError, on
 from twofold.errors import UnknownReadModelError, UnknownStreamError
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.operations import (
     Operations,
     ReadModelStatus,
@@ -48,7 +48,7 @@ async def open_accounts(system: RunningSystem, number: int) -> None:
     )
 
 
-async def positions(pages: AsyncIterator[Sequence[StoredEvent]]) -> list[int]:
+async def positions(pages: AsyncIterator[Sequence[RawEvent]]) -> list[int]:
     return [stored.position async for page in pages for stored in page]
 
 
@@ -112,7 +112,7 @@ async def test_events_are_counted_by_type_the_most_frequent_first(system: Runnin
 
 
 def test_an_event_line_has_the_stored_json_untouched_and_microseconds_always() -> None:
-    stored = StoredEvent(Position(7), "account-a1", 2, "Deposited", 1, b'{"amount":1.50}', b'{"actor":"ann"}', 0)
+    stored = RawEvent(Position(7), "account-a1", 2, "Deposited", 1, b'{"amount":1.50}', b'{"actor":"ann"}', 0)
     assert msgspec.json.encode(event_line(stored)) == (
         b'{"position":7,"stream":"account-a1","version":2,"type":"Deposited",'
         b'"recorded_at":"1970-01-01T00:00:00.000000+00:00","data":{"amount":1.50},"metadata":{"actor":"ann"}}'

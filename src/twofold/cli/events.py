@@ -15,7 +15,7 @@ from twofold.cli.running import run
 from twofold.settings import Settings
 
 if TYPE_CHECKING:
-    from twofold.messages import StoredEvent
+    from twofold.messages import RawEvent
     from twofold.operations import EventLine
 
 __all__ = ["events"]
@@ -87,7 +87,7 @@ async def _show(settings: Settings, stream: str, as_json: bool) -> None:
         await _print_events(events_of(log, StreamId.parse(stream)), as_json)
 
 
-async def _print_events(pages: AsyncIterator[Sequence[StoredEvent]], as_json: bool) -> None:
+async def _print_events(pages: AsyncIterator[Sequence[RawEvent]], as_json: bool) -> None:
     import msgspec
 
     from twofold.operations import event_line

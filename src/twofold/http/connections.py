@@ -37,6 +37,7 @@ class Limits:
     stall_timeout_s: float
     max_connections: int
     on_problem: Callable[[str], None]
+    keep_alive_s: float = KEEP_ALIVE_S
 
     @classmethod
     def of(cls, settings: Settings, on_problem: Callable[[str], None]) -> Limits:
@@ -69,10 +70,11 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if b"pgrade" in data and self._is_between_requests:
             data = _without_upgrade(data)
+        owed_body = self._owes_body
         super().data_received(data)
         if self.cycle is not self._last_cycle:
             self._last_cycle, self._head_bytes = self.cycle, 0
-        elif self._is_between_requests and not self._owes_body:
+        elif self._is_between_requests and not owed_body:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.refuse(HeadTooLargeError(MAX_HEAD_BYTES))
@@ -225,5 +227,5 @@ class Guard:
             each.cut_off()
         for each in self._stalled.longer_than(self._limits.stall_timeout_s, connections, now):
             each.transport.abort()
-        for each in self._idle.longer_than(KEEP_ALIVE_S, connections, now):
+        for each in self._idle.longer_than(self._limits.keep_alive_s, connections, now):
             each.transport.close()

@@ -28,6 +28,9 @@ from twofold.settings import Settings
 
 __all__ = ["HttpServer", "bound", "run", "serve", "url_of"]
 
+_OTHER_FILES = 200
+"""Files open beside connections: stores, their journals, sockets; with room to spare."""
+
 logger = structlog.get_logger("twofold.http")
 
 
@@ -40,6 +43,7 @@ def run(
 ) -> None:
     """Serve in this process until it is told to stop, with the process's logs set up as the settings say."""
     configure_logs(settings)
+    _allow_connections(settings.http_max_connections)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(app, settings, listener=listener, on_listening=on_listening))
 
@@ -153,6 +157,20 @@ def bound(settings: Settings) -> Generator[socket.socket]:
         ) from None
     with listener:
         yield listener
+
+
+def _allow_connections(count: int) -> None:
+    """Raise the number of files that the process may open, often 1,024, as far as it may itself."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _OTHER_FILES
+    if resource.RLIM_INFINITY not in (soft, hard) and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+        if hard < wanted:
+            logger.warning("few-open-files", limit=hard, wanted=wanted, remedy="raise the hard limit (ulimit -Hn)")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from twofold.codec import EventCodec, check_row
 from twofold.errors import CorruptStoreError, FencedError, UnavailableError, UnfoldableEventError
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import Checkpoint, Fold, ReadStore
 from twofold.read_model import FoldHandler, ReadModel, ReadModelType
 from twofold.streams import Position
@@ -23,13 +23,13 @@ __all__ = ["Folder", "Touch", "fold_rows", "touches"]
 class Touch(NamedTuple):
     """One event's effect on one row, yet to be done."""
 
-    stored: StoredEvent
+    stored: RawEvent
     handler: FoldHandler
     event: Any
     key: Key
 
 
-def touches(model: ReadModelType, codec: EventCodec, page: Sequence[StoredEvent]) -> list[Touch]:
+def touches(model: ReadModelType, codec: EventCodec, page: Sequence[RawEvent]) -> list[Touch]:
     """What the page does to rows of the read model, in order."""
     by_name = {event.stored_name: handler for event, handler in model.handlers.items()}
     found: list[Touch] = []
@@ -81,7 +81,7 @@ class Folder:
     def stand_at(self, checkpoint: Checkpoint) -> None:
         self.epoch, self.position, self.stored_position = checkpoint.epoch, checkpoint.position, checkpoint.position
 
-    async def fold(self, page: Sequence[StoredEvent], *, save_always: bool) -> None:
+    async def fold(self, page: Sequence[RawEvent], *, save_always: bool) -> None:
         """Fold the page and save rows and checkpoint together.
 
         A page that touches no row is not saved, unless `save_always`: only the position moves on, in memory, and is

@@ -14,7 +14,7 @@ import structlog
 
 from twofold.application import Application
 from twofold.errors import FencedError, TwofoldError, UnfoldableEventError
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import Checkpoint, Clock, EventLog, Probe, ReadStore
 from twofold.read_model import ReadModelType
 from twofold.runtime.folding import Folder
@@ -100,7 +100,7 @@ class Projector:
         size, poll_s = self._settings.page_size, self._settings.poll_s
         return Subscription(self._log, self.folder.position, page_size=size, poll_s=poll_s)
 
-    async def _fold(self, page: Sequence[StoredEvent]) -> None:
+    async def _fold(self, page: Sequence[RawEvent]) -> None:
         started = perf_counter()
         far = page[-1].position - self.folder.stored_position > _SAVE_POSITION_EVERY
         try:

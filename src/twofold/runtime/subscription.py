@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twofold.errors import CorruptStoreError
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import EventLog
 from twofold.streams import Position
 
@@ -22,7 +22,7 @@ class Subscription:
         self._log, self.after, self._page_size, self._poll_s = log, after, page_size, poll_s
         self._limit = min(_FIRST_PAGE, page_size)
 
-    async def next_page(self) -> Sequence[StoredEvent]:
+    async def next_page(self) -> Sequence[RawEvent]:
         """The next events, or none when the log's head is reached. `moved_to` tells the subscription to go on."""
         page = await self._log.read(self.after, self._limit)
         if page:
@@ -38,7 +38,7 @@ class Subscription:
         """Sleep until there may be something to read."""
         await self._log.wait(self.after, self._poll_s)
 
-    def _check_dense(self, page: Sequence[StoredEvent]) -> None:
+    def _check_dense(self, page: Sequence[RawEvent]) -> None:
         """A gap would be an event lost for ever; both ends tell, since positions rise within a page."""
         if page[0].position != self.after + 1 or page[-1].position != self.after + len(page):
             raise CorruptStoreError(
@@ -47,7 +47,7 @@ class Subscription:
                 'positions must be dense: run "twofold doctor" and restore the log from a backup',
             )
 
-    def _adapt(self, page: Sequence[StoredEvent]) -> None:
+    def _adapt(self, page: Sequence[RawEvent]) -> None:
         size = sum([len(each.data) for each in page])
         if size > _PAGE_BYTES:
             self._limit = max(1, self._limit // 2)

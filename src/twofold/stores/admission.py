@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import Appended, CommandRecord, Commit, Conflict, Duplicate, NewRecord, Outcome
 from twofold.streams import Position
 
@@ -24,7 +24,7 @@ class Admission:
 
     def __init__(self, head: Position, versions: dict[str, int], known: Mapping[str, CommandRecord]) -> None:
         self.head, self.versions, self._known = head, versions, known
-        self.events: list[StoredEvent] = []
+        self.events: list[RawEvent] = []
         self.records: dict[str, CommandRecord] = {}
 
     def admit(self, commits: Sequence[Commit]) -> list[Outcome]:
@@ -58,7 +58,7 @@ class Admission:
             return Appended(version, position)
         for event in commit.events:
             position, version = Position(position + 1), version + 1
-            self.events.append(StoredEvent(position, stream, version, *event, commit.metadata, commit.recorded_at_us))
+            self.events.append(RawEvent(position, stream, version, *event, commit.metadata, commit.recorded_at_us))
         self.head, self.versions[stream] = position, version
         if commit.record is not None:
             self._record(commit, commit.record, version)

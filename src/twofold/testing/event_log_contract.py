@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from twofold.messages import NewEvent, StoredEvent
+from twofold.messages import NewEvent, RawEvent
 from twofold.ports import (
     Appended,
     CommandRecord,
@@ -97,9 +97,9 @@ async def recorded(log: EventLog, command_ids: Sequence[str]) -> Mapping[str, Co
     return {record.command_id: record for record in records}
 
 
-async def everything(log: EventLog, page: int = 1_000) -> Sequence[StoredEvent]:
+async def everything(log: EventLog, page: int = 1_000) -> Sequence[RawEvent]:
     """The whole log, by pages of whatever size the log likes to give."""
-    events: list[StoredEvent] = []
+    events: list[RawEvent] = []
     while found := await log.read(Position(len(events)), page):
         events += found
     return events
@@ -131,12 +131,12 @@ class EventLogContract(_Contract):
         )
         stream = StreamId("account", "Zoë - 1/2 ñ'\"")
         await log.append([Commit(stream, 0, (NewEvent("Größe-geändert", 7, data),), b'{"actor":"\xc3\xa9"}', AT)])
-        expected = StoredEvent(Position(1), str(stream), 1, "Größe-geändert", 7, data, b'{"actor":"\xc3\xa9"}', AT)
+        expected = RawEvent(Position(1), str(stream), 1, "Größe-geändert", 7, data, b'{"actor":"\xc3\xa9"}', AT)
         (from_log,) = await log.read(START, 10)
         ((from_stream,),) = await log.read_streams([(stream, 0)], 10)
         assert from_log == expected
         assert from_stream == expected
-        assert isinstance(from_log, StoredEvent)
+        assert isinstance(from_log, RawEvent)
         assert type(from_log.data) is bytes
 
     @promise

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from twofold.codec import encode_json
 from twofold.errors import UndecodableEventError
-from twofold.messages import Event, Metadata, Recorded, StoredEvent
+from twofold.messages import Event, Metadata, RawEvent, Recorded
 from twofold.read_model import ReadModel, ReadModelType
 from twofold.runtime.folding import fold_rows, touches
 from twofold.stores.rows import as_key, as_row
@@ -79,7 +79,7 @@ class GivenEvents:
     def __init__(self, events: Sequence[Recorded[Event]]) -> None:
         self._codec = codec_of(frozenset(type(each.event) for each in events))
         versions: Counter[StreamId] = Counter()
-        self._log: list[StoredEvent] = []
+        self._log: list[RawEvent] = []
         for position, each in enumerate(events, start=1):
             versions[each.stream] += 1
             self._log.append(self._stored(each, versions[each.stream], Position(position)))
@@ -121,13 +121,13 @@ class GivenEvents:
         kept = {key: _as_stored(model, row) for key, row in rows.items() if row is not None}
         return _Rows(model, {as_key(model.table, key): row for key, row in kept.items()})
 
-    def _stored(self, each: Recorded[Event], version: int, position: Position) -> StoredEvent:
+    def _stored(self, each: Recorded[Event], version: int, position: Position) -> RawEvent:
         try:
             new, _ = self._codec.encode(each.event)
         except UndecodableEventError as error:
             raise AssertionError(f"the test gave {each.event}, which can't be recorded: {error}") from error
         recorded_at_us = (each.recorded_at - _EPOCH) // timedelta(microseconds=1)
-        return StoredEvent(position, str(each.stream), version, *new, encode_json(each.metadata), recorded_at_us)
+        return RawEvent(position, str(each.stream), version, *new, encode_json(each.metadata), recorded_at_us)
 
 
 def _as_stored(model: ReadModelType, row: ReadModel) -> ReadModel:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import Appended, Commit, Conflict, Duplicate, EventLog, Outcome
 from twofold.stores.memory.event_log import MemoryEventLog
 from twofold.streams import Position, StreamId
@@ -95,7 +95,7 @@ class TestReturnsALaterEventFirst(Liar):
     caught_by = "test_readers_beside_many_writers_see_every_event_once_and_in_order"
 
     class log_class(MemoryEventLog):  # noqa: N801
-        async def read(self, after: Position, limit: int) -> Sequence[StoredEvent]:
+        async def read(self, after: Position, limit: int) -> Sequence[RawEvent]:
             found = list(await super().read(after, limit))
             return [found[1], found[0], *found[2:]] if after > 400 and len(found) > 1 else found
 
@@ -243,5 +243,5 @@ class TestReadsBeyondTheLimit(Liar):
     class log_class(MemoryEventLog):  # noqa: N801
         async def read_streams(
             self, wanted: Sequence[tuple[StreamId, int]], limit: int
-        ) -> Sequence[Sequence[StoredEvent]]:
+        ) -> Sequence[Sequence[RawEvent]]:
             return await super().read_streams(wanted, limit + 1)

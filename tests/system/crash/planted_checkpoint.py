@@ -9,10 +9,10 @@ from twofold.stores.sqlite.read_store import SqliteReadStore
 save = SqliteReadStore.save
 
 
-async def save_in_two_transactions(store: SqliteReadStore, fold: Fold) -> None:
-    await save(store, fold._replace(through=fold.after))
+async def save_in_two_transactions(self: SqliteReadStore, fold: Fold) -> None:
+    await save(self, fold._replace(through=fold.after))
     await asyncio.sleep(0.02)
-    await save(store, fold._replace(rows=(), deleted=()))
+    await save(self, fold._replace(rows=(), deleted=()))
 
 
 SqliteReadStore.save = save_in_two_transactions

@@ -25,7 +25,7 @@ from twofold import (
     handle,
     on,
 )
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import Commit, Duplicate, Fold, NewRecord, Outcome, Snapshot
 from twofold.runtime.aggregates import Aggregates
 from twofold.runtime.command_bus import CommandBus
@@ -241,13 +241,13 @@ class Log(MemoryEventLog):
         finally:
             self._at_once -= 1
 
-    async def read(self, after: Position, limit: int) -> Sequence[StoredEvent]:
+    async def read(self, after: Position, limit: int) -> Sequence[RawEvent]:
         self.reads.append((after, limit))
         if self.read_faults:
             raise self.read_faults.popleft()
         return await super().read(after, limit)
 
-    async def read_streams(self, wanted: Sequence[tuple[StreamId, int]], limit: int) -> Sequence[Sequence[StoredEvent]]:
+    async def read_streams(self, wanted: Sequence[tuple[StreamId, int]], limit: int) -> Sequence[Sequence[RawEvent]]:
         self.stream_reads.append(list(wanted))
         if self.read_faults:
             raise self.read_faults.popleft()
@@ -258,7 +258,7 @@ class Log(MemoryEventLog):
             raise self.faults.popleft()
         await super().save_snapshots(snapshots)
 
-    async def events(self) -> list[StoredEvent]:
+    async def events(self) -> list[RawEvent]:
         return list(await MemoryEventLog.read(self, START, 1_000_000))
 
 

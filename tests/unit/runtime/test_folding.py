@@ -13,7 +13,7 @@ from tests.unit.runtime.parts import Store
 from twofold import Application, Event, Metadata, ReadModel, Recorded, on
 from twofold.codec import encode_json
 from twofold.errors import FencedError, UnfoldableEventError
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import Find
 from twofold.runtime.folding import Folder
 from twofold.streams import START, Position
@@ -105,12 +105,12 @@ app = Application("orders", [Order, Products, Monthly])
 MUG, BAG = Line("mug", Decimal("2.50")), Line("bag", Decimal("1.25"))
 
 
-def page(*events: Event, after: int = 0) -> list[StoredEvent]:
-    stored: list[StoredEvent] = []
+def page(*events: Event, after: int = 0) -> list[RawEvent]:
+    stored: list[RawEvent] = []
     for position, event in enumerate(events, start=after + 1):
         new, _ = app.codec.encode(event)
         metadata = encode_json(Metadata(actor="ann"))
-        stored.append(StoredEvent(Position(position), "order-1", position, *new, metadata, position))
+        stored.append(RawEvent(Position(position), "order-1", position, *new, metadata, position))
     return stored
 
 
@@ -226,14 +226,14 @@ async def test_a_handler_that_gives_its_row_another_key_is_stopped() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        StoredEvent(Position(2), "order-1", 2, "Ordered", 1, b"{", b"{}", 0),
-        StoredEvent(Position(2), "order-1", 2, "Ordered", 1, b'{"order_id": 3}', b"{}", 0),
-        StoredEvent(Position(2), "order-1", 2, "Ordered", 2, b'{"order_id": "1"}', b"{}", 0),
-        StoredEvent(Position(2), "order-1", 2, "Ordered", 1, b'{"order_id": "\xff"}', b"{}", 0),
+        RawEvent(Position(2), "order-1", 2, "Ordered", 1, b"{", b"{}", 0),
+        RawEvent(Position(2), "order-1", 2, "Ordered", 1, b'{"order_id": 3}', b"{}", 0),
+        RawEvent(Position(2), "order-1", 2, "Ordered", 2, b'{"order_id": "1"}', b"{}", 0),
+        RawEvent(Position(2), "order-1", 2, "Ordered", 1, b'{"order_id": "\xff"}', b"{}", 0),
     ],
     ids=["no JSON", "other type", "newer version", "no text"],
 )
-async def test_an_event_that_cannot_be_read_is_named(wrong: StoredEvent) -> None:
+async def test_an_event_that_cannot_be_read_is_named(wrong: RawEvent) -> None:
     order = await folder("Order")
     with pytest.raises(UnfoldableEventError) as failure:
         await order.fold([*page(Ordered(order_id="1")), wrong], save_always=False)
@@ -243,7 +243,7 @@ async def test_an_event_that_cannot_be_read_is_named(wrong: StoredEvent) -> None
 
 async def test_an_event_that_the_read_model_does_not_take_need_not_be_known() -> None:
     order = await folder("Order")
-    foreign = StoredEvent(Position(1), "other-1", 1, "Unheard", 9, b"not even JSON", b"{}", 0)
+    foreign = RawEvent(Position(1), "other-1", 1, "Unheard", 9, b"not even JSON", b"{}", 0)
     await order.fold([foreign], save_always=False)
     assert order.position == 1
 
@@ -299,7 +299,7 @@ EVENTS = st.lists(
 )
 
 
-def cut(events: Sequence[StoredEvent], cuts: Sequence[int]) -> Iterator[Sequence[StoredEvent]]:
+def cut(events: Sequence[RawEvent], cuts: Sequence[int]) -> Iterator[Sequence[RawEvent]]:
     start = 0
     for size in cuts:
         if start < len(events):

@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.runtime.parts import Bought, Log, Stocked, app, filled, stream
 from twofold.errors import CorruptStoreError
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import Commit
 from twofold.runtime.subscription import Subscription
 from twofold.streams import START, Position
@@ -22,8 +22,8 @@ def subscribed(log: Log, after: int = 0, page_size: int = 1_000) -> Subscription
     return Subscription(log, Position(after), page_size=page_size, poll_s=10)
 
 
-async def read_all(subscription: Subscription) -> list[Sequence[StoredEvent]]:
-    pages: list[Sequence[StoredEvent]] = []
+async def read_all(subscription: Subscription) -> list[Sequence[RawEvent]]:
+    pages: list[Sequence[RawEvent]] = []
     while page := await subscription.next_page():
         pages.append(page)
         subscription.moved_to(page[-1].position)
@@ -69,7 +69,7 @@ async def test_a_page_never_falls_below_one_event() -> None:
 @pytest.mark.parametrize("lost", [0, 4, 9])
 async def test_a_gap_in_the_log_is_an_error_and_never_skipped(lost: int) -> None:
     class Gap(Log):
-        async def read(self, after: Position, limit: int) -> Sequence[StoredEvent]:
+        async def read(self, after: Position, limit: int) -> Sequence[RawEvent]:
             page = list(await super().read(after, limit))
             return [*page[:lost], *(each._replace(position=Position(each.position + 1)) for each in page[lost:])]
 

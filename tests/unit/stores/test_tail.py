@@ -1,12 +1,12 @@
 """The newest events in memory."""
 
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.stores.sqlite.tail import Tail
 from twofold.streams import Position
 
 
-def events(*positions: int, size: int = 2) -> list[StoredEvent]:
-    return [StoredEvent(Position(each), "s-1", each, "E", 1, b"x" * size, b"", 0) for each in positions]
+def events(*positions: int, size: int = 2) -> list[RawEvent]:
+    return [RawEvent(Position(each), "s-1", each, "E", 1, b"x" * size, b"", 0) for each in positions]
 
 
 def test_a_tail_has_what_was_added_after_the_head_it_began_with() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import CommandRecord, Commit, Outcome, Snapshot
 from twofold.stores.admission import Admission
 from twofold.stores.arrivals import Arrivals
@@ -18,8 +18,8 @@ class MemoryEventLog:
     """All events in one list: the event at position n has index n - 1. Also keeps snapshots."""
 
     def __init__(self) -> None:
-        self._events: list[StoredEvent] = []
-        self._streams: defaultdict[str, list[StoredEvent]] = defaultdict(list)
+        self._events: list[RawEvent] = []
+        self._streams: defaultdict[str, list[RawEvent]] = defaultdict(list)
         self._commands: dict[str, CommandRecord] = {}
         self._snapshots: dict[StreamId, Snapshot] = {}
         self._arrivals = Arrivals(START)
@@ -39,10 +39,10 @@ class MemoryEventLog:
             self._streams[event.stream].append(event)
         self._arrivals.reach(admission.head)
 
-    async def read_streams(self, wanted: Sequence[tuple[StreamId, int]], limit: int) -> Sequence[Sequence[StoredEvent]]:
+    async def read_streams(self, wanted: Sequence[tuple[StreamId, int]], limit: int) -> Sequence[Sequence[RawEvent]]:
         return [self._streams.get(str(stream), [])[after : after + limit] for stream, after in wanted]
 
-    async def read(self, after: Position, limit: int) -> Sequence[StoredEvent]:
+    async def read(self, after: Position, limit: int) -> Sequence[RawEvent]:
         return self._events[after : after + limit]
 
     async def head(self) -> Position:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from twofold.errors import StoreNotWritableError, StoreUnavailableError
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import Commit, Outcome, Snapshot
 from twofold.stores.arrivals import Arrivals
 from twofold.stores.sqlite import event_reader as reader
@@ -117,7 +117,7 @@ class SqliteEventLog:
             await asyncio.sleep(min(POLL_S, left_s))
         return True
 
-    async def read(self, after: Position, limit: int) -> Sequence[StoredEvent]:
+    async def read(self, after: Position, limit: int) -> Sequence[RawEvent]:
         """As the port says. Large events come in shorter pages: fewer than `limit` does not mean the head."""
         if self._appends is None:
             return await self._read_file(after, limit)
@@ -128,8 +128,8 @@ class SqliteEventLog:
             found = found[: len(found) - unpublished] if unpublished > 0 else found
         return found
 
-    async def _read_file(self, after: Position, limit: int) -> Sequence[StoredEvent]:
-        events: list[StoredEvent] = []
+    async def _read_file(self, after: Position, limit: int) -> Sequence[RawEvent]:
+        events: list[RawEvent] = []
         size = 0
         while len(events) < limit and size < ENOUGH_BYTES:
             start, wanted = after + len(events), min(limit - len(events), MAX_STATEMENT_EVENTS)
@@ -140,7 +140,7 @@ class SqliteEventLog:
                 break
         return events
 
-    async def read_streams(self, wanted: Sequence[tuple[StreamId, int]], limit: int) -> Sequence[Sequence[StoredEvent]]:
+    async def read_streams(self, wanted: Sequence[tuple[StreamId, int]], limit: int) -> Sequence[Sequence[RawEvent]]:
         named = [(str(stream), after) for stream, after in wanted]
         return await self._readers.run(lambda it: reader.read_streams(it, named, limit))
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 import msgspec
 
 from twofold.errors import CorruptStoreError
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import CommandRecord, Snapshot
 from twofold.stores.sqlite.statements import load_statements
 from twofold.streams import Position, StreamId
@@ -45,8 +45,8 @@ _texts = msgspec.json.Decoder(list[str]).decode
 _records = msgspec.json.Decoder(list[tuple[str, str, str, int, int, int]]).decode
 _snapshots = msgspec.json.Decoder(list[tuple[str, int, str]]).decode
 
-# What StoredEvent._make does, without a Python frame for each event: 0.25 instead of 0.33 µs.
-_stored_event = cast("Callable[[tuple[Any, ...]], StoredEvent]", partial(cast("Any", tuple).__new__, StoredEvent))
+# What RawEvent._make does, without a Python frame for each event: 0.25 instead of 0.33 µs.
+_stored_event = cast("Callable[[tuple[Any, ...]], RawEvent]", partial(cast("Any", tuple).__new__, RawEvent))
 
 
 def prepare_reader(connection: sqlite3.Connection) -> None:
@@ -75,7 +75,7 @@ def find_commands(connection: sqlite3.Connection, command_ids: Sequence[str]) ->
     }
 
 
-def read_after(connection: sqlite3.Connection, after: int, limit: int) -> Sequence[StoredEvent]:
+def read_after(connection: sqlite3.Connection, after: int, limit: int) -> Sequence[RawEvent]:
     """The next events of the whole log; when they are too large for one page, at most 16 of them."""
     try:
         columns = connection.execute(SQL["read"], {"after": after, "limit": limit}).fetchone()
@@ -88,7 +88,7 @@ def read_after(connection: sqlite3.Connection, after: int, limit: int) -> Sequen
 
 def read_streams(
     connection: sqlite3.Connection, wanted: Sequence[tuple[str, int]], limit: int
-) -> Sequence[Sequence[StoredEvent]]:
+) -> Sequence[Sequence[RawEvent]]:
     """For each (stream, after version) its next events, all of them up to the limit."""
     try:
         index, *columns = connection.execute(SQL["read_streams"], {"wanted": _json(wanted), "limit": limit}).fetchone()
@@ -111,7 +111,7 @@ def load_snapshots(connection: sqlite3.Connection, streams: Sequence[str]) -> Ma
     }
 
 
-def _rows(connection: sqlite3.Connection, statement: str, **parameters: Any) -> Sequence[StoredEvent]:
+def _rows(connection: sqlite3.Connection, statement: str, **parameters: Any) -> Sequence[RawEvent]:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _NO_LIMIT)
     try:
         return [_stored_event(row) for row in connection.execute(SQL[statement], parameters).fetchall()]
@@ -119,7 +119,7 @@ def _rows(connection: sqlite3.Connection, statement: str, **parameters: Any) -> 
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
 
 
-def _events(columns: Sequence[Any]) -> list[StoredEvent]:
+def _events(columns: Sequence[Any]) -> list[RawEvent]:
     positions, streams, versions, types, schema_versions, data, metadata, times = columns
     rows = zip(
         _ints(positions),
@@ -135,7 +135,7 @@ def _events(columns: Sequence[Any]) -> list[StoredEvent]:
     return list(map(_stored_event, rows))
 
 
-def _divided(events: list[StoredEvent], counts: Mapping[int, int], streams: int) -> Sequence[Sequence[StoredEvent]]:
+def _divided(events: list[RawEvent], counts: Mapping[int, int], streams: int) -> Sequence[Sequence[RawEvent]]:
     ends = list(accumulate(counts.get(each, 0) for each in range(streams)))
     return [events[start:end] for start, end in pairwise([0, *ends])]
 

@@ -19,7 +19,7 @@ from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 from twofold.errors import UnknownOutcomeError
-from twofold.messages import StoredEvent
+from twofold.messages import RawEvent
 from twofold.ports import Appended, CommandRecord, Commit, Outcome
 from twofold.stores.admission import Admission
 from twofold.stores.sqlite.connections import meaning, roll_back, transaction
@@ -42,7 +42,7 @@ class Written(NamedTuple):
     """What became of some batches: their outcomes, and the events that are durable now."""
 
     outcomes: Sequence[Sequence[Outcome]]
-    events: Sequence[StoredEvent]
+    events: Sequence[RawEvent]
     head: Position
 
 
