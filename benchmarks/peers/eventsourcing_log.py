@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from eventsourcing.persistence import RawEvent, Tracking
+from eventsourcing.persistence import StoredEvent, Tracking
 from eventsourcing.sqlite import SQLiteDatastore, SQLiteTrackingRecorder
 
 from benchmarks.peers.eventsourcing_bank import Account, Bank, environment
@@ -104,7 +104,7 @@ def _filled(folder: Path, *, aggregates: int, count: int) -> Bank:
     return bank
 
 
-def _deposited(bank: Bank, account_id: UUID, version: int) -> RawEvent:
+def _deposited(bank: Bank, account_id: UUID, version: int) -> StoredEvent:
     facts = {"originator_id": account_id, "originator_version": version, "amount": AMOUNT}
     event = Account.Deposited(timestamp=Account.Event.create_timestamp(), **facts)  # pyright: ignore[reportArgumentType, reportCallIssue] its fields are made by a metaclass
     return bank.mapper.to_stored_event(event)

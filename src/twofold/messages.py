@@ -133,7 +133,7 @@ class NewEvent(NamedTuple):
     data: bytes
 
 
-class RawEvent(NamedTuple):
+class RawEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as a store returns it, not yet decoded. Times are microseconds since 1970-01-01 UTC."""
 
     position: Position

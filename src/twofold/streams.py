@@ -35,7 +35,7 @@ class StreamId(NamedTuple):
     key: str
 
     def __str__(self) -> str:
-        return f"{self.category}-{self.key}"
+        return f"{self[0]}-{self[1]}"
 
     @classmethod
     def of(cls, category: str, key: object) -> StreamId:

@@ -1,5 +1,6 @@
 """Health, metrics, documents, and the door in a host framework."""
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -13,7 +14,7 @@ from starlette.routing import Mount
 
 from tests.integration.counters import MEMORY, app, client_of, serving
 from twofold import asgi
-from twofold.errors import SettingsError
+from twofold.errors import SettingsError, StoreUnavailableError
 from twofold.http.app import HttpDoor
 
 
@@ -87,6 +88,50 @@ async def test_a_process_that_stops_is_alive_and_not_ready(door_and_client: tupl
     assert (response.status_code, response.json()["reasons"]) == (503, ["the system is stopping"])
     assert (await client.get("/livez")).status_code == 200
     assert (await client.post("/commands/Count", json={"counter_id": "a"})).status_code == 200
+
+
+class LostLog:
+    """An event log whose disk is gone: it fails, or never answers."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self._answers = answers
+
+    async def head(self) -> int:
+        if not self._answers:
+            await asyncio.Event().wait()
+        raise StoreUnavailableError("event log", "the disk is gone")
+
+
+@pytest.mark.parametrize(("answers", "reason"), [(True, "the disk is gone"), (False, "does not answer")])
+async def test_without_its_event_log_a_process_is_not_ready_and_still_counts(
+    door_and_client: tuple[HttpDoor, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch, answers: bool, reason: str
+) -> None:
+    door, client = door_and_client
+    monkeypatch.setattr(door.system, "log", LostLog(answers=answers))
+    response = await client.get("/readyz")
+    assert response.status_code == 503
+    assert reason in response.json()["reasons"][0]
+    metrics = await metrics_of(client)
+    assert sample(metrics, "twofold_commands_total", command="OpenCounter", code="ok") == 1
+    assert ("twofold_event_log_position", frozenset[tuple[str, str]]()) not in metrics
+
+
+async def test_a_request_that_a_stopping_server_cuts_short_is_told_so(
+    door_and_client: tuple[HttpDoor, httpx.AsyncClient],
+) -> None:
+    door, client = door_and_client
+    headers = {"Twofold-After": "9", "Prefer": "wait=30"}
+    for stopping, outcome in ((False, asyncio.CancelledError), (True, None)):
+        if stopping:
+            door.begin_stop()
+        waiting = asyncio.create_task(client.get("/queries/Totals", headers=headers))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        if outcome is None:
+            assert (await waiting).json()["code"] == "stopping"
+        else:
+            with pytest.raises(outcome):
+                await waiting
 
 
 async def test_a_failed_read_model_is_shown_and_the_rest_goes_on(

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from twofold.application import Application
-from twofold.errors import TwofoldError, UnknownOutcomeError
+from twofold.errors import StoppingError, TwofoldError, UnavailableError, UnknownOutcomeError
 from twofold.http.answers import Answer, Header, Receive, Scope, Send
 from twofold.http.commands import COMMAND_METHODS, Commands
 from twofold.http.docs_page import docs_pages
@@ -151,7 +151,7 @@ class HttpDoor:
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-            answer = problem_answer(UnknownOutcomeError("http", "the service stopped before the answer"))
+            answer = problem_answer(_cut_short(path_of(scope)))
         except Exception as error:
             answer = problem_answer(error, correlation_id=conversation[1].decode() if conversation else "")
         if conversation is not None:
@@ -206,6 +206,13 @@ def path_of(scope: Scope) -> str:
     path, root = scope["path"], scope.get("root_path", "")
     below: str = path.removeprefix(root) if root else path
     return below if below.startswith("/") else path
+
+
+def _cut_short(path: str) -> UnavailableError:
+    """What to say when there is no more time for an answer. A command may yet be done; a query changes nothing."""
+    if path.startswith(COMMANDS):
+        return UnknownOutcomeError("the service", "it stopped before the answer")
+    return StoppingError()
 
 
 def _allowed(methods: str, _found: object) -> Answer:

@@ -63,7 +63,8 @@ class Commands:
 
 
 def _done(accepted: Accepted) -> Answer:
-    stream, version, position, events, replayed = accepted
+    stream, version, position = accepted.stream, accepted.version, accepted.position
+    events, replayed = accepted.events, accepted.replayed
     body = _encode(CommandDone(str(stream), version, position, tuple([type(each).stored_name for each in events])))
     headers = [
         _JSON,

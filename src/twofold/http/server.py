@@ -28,6 +28,7 @@ from twofold.settings import Settings
 
 __all__ = ["HttpServer", "bound", "run", "serve", "url_of"]
 
+_LAST_WORDS_S = 0.5
 _OTHER_FILES = 200
 """Files open beside connections: stores, their journals, sockets; with room to spare."""
 
@@ -111,6 +112,8 @@ class HttpServer(uvicorn.Server):
         logger.info("stopping", connections=len(self.server_state.connections))
         self.door.begin_stop()
         await super().shutdown(sockets=sockets)
+        if self.server_state.tasks:  # cancelled by now; each tells its client so
+            await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -35,4 +35,4 @@ class FirstAnswers:
         fingerprint, accepted = kept
         if fingerprint != record.fingerprint:
             raise CommandIdReusedError(record.command_id, str(accepted.stream))
-        return accepted._replace(replayed=True)
+        return accepted.as_replayed()

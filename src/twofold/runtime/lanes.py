@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from twofold.aggregate import Aggregate, AggregateType, Context, Handler
@@ -62,7 +63,7 @@ class Wish:
         self.attempts = 0
 
 
-class Accepted(NamedTuple):
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """A command that is done and durable. `events` are what it made; `position` is where the last of them stands.
 
     `replayed` says that the command id was known and this is its first answer again.
@@ -73,6 +74,9 @@ class Accepted(NamedTuple):
     position: int
     events: tuple[Event, ...]
     replayed: bool = False
+
+    def as_replayed(self) -> Accepted:
+        return msgspec.structs.replace(self, replayed=True)
 
 
 class Decided(NamedTuple):

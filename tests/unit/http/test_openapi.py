@@ -56,6 +56,21 @@ class TripRow(ReadModel, key="trip_id", index=["first_at"]):
         self.first_at = event.stops[0].at
 
 
+class Fares(Query[dict[str, Stop]]):
+    """Many shapes in one query."""
+
+    trip_id: str | int
+    fares: dict[str, Decimal] = {}
+    span: tuple[datetime, datetime] | None = None
+    seats: list[int] | None = None
+    most: Decimal | None = None
+
+
+@answer
+async def fares(query: Fares, trips: View[TripRow]) -> dict[str, Stop]:
+    return {}
+
+
 class TripsLike(Query[list[TripRow]]):
     trip_id: list[str]
     first: Stop | None = None
@@ -68,7 +83,7 @@ async def trips_like(query: TripsLike, trips: View[TripRow]) -> list[TripRow]:
     return await trips.find(limit=query.limit)
 
 
-APPS = [bank.app, shop.app, Application("trips", [Trip, TripRow, trips_like])]
+APPS = [bank.app, shop.app, Application("trips", [Trip, TripRow, trips_like, fares])]
 TRIPS = json.loads(json.dumps(describe(APPS[-1])))
 
 
@@ -96,6 +111,7 @@ def test_every_command_and_query_is_described_with_its_own_words() -> None:
     assert {path for path, _ in operations(TRIPS)} == {
         "/commands/PlanTrip",
         "/queries/TripsLike",
+        "/queries/Fares",
         "/livez",
         "/readyz",
         "/metrics",
@@ -151,6 +167,14 @@ def test_what_comes_in_is_described_as_it_is_taken() -> None:
     assert plan["seats"]["maximum"] == 2**63 - 1
     assert stop["at"]["format"] == "date-time"
     assert [each["type"] for each in stop["fare"]["anyOf"]] == ["string", "number"]
+
+
+def test_what_is_nested_is_sharpened_too() -> None:
+    fares = TRIPS["components"]["schemas"]["Fares"]["properties"]
+    assert [each["type"] for each in fares["fares"]["additionalProperties"]["anyOf"]] == ["string", "number"]
+    assert next(each for each in fares["seats"]["anyOf"] if each["type"] == "array")["items"]["maximum"] == 2**63 - 1
+    assert next(each for each in fares["trip_id"]["anyOf"] if each["type"] == "integer")["maximum"] == 2**63 - 1
+    assert {"type": "number"} in next(each for each in fares["most"]["anyOf"] if "anyOf" in each)["anyOf"]
 
 
 def test_the_fields_of_a_query_are_parameters_of_its_url() -> None:

@@ -12,7 +12,7 @@ ACCEPTED = Accepted(stream("mug"), version=2, position=2, events=(Bought(sku="mu
 def test_a_known_id_is_answered_as_at_first_and_marked() -> None:
     answers = FirstAnswers(size=2)
     answers.remember(NewRecord("k1", b"1"), ACCEPTED)
-    assert answers.first(NewRecord("k1", b"1")) == ACCEPTED._replace(replayed=True)
+    assert answers.first(NewRecord("k1", b"1")) == ACCEPTED.as_replayed()
     assert answers.first(NewRecord("k2", b"1")) is None
 
 
@@ -40,5 +40,5 @@ async def test_a_client_that_repeats_itself_makes_no_work_for_the_log() -> None:
     log.batches.clear()
     log.stream_reads.clear()
     for _ in range(20):
-        assert await bus.send(Buy(sku="mug"), command_id="k1") == first._replace(replayed=True)
+        assert await bus.send(Buy(sku="mug"), command_id="k1") == first.as_replayed()
     assert (log.batches, log.stream_reads) == ([], [])

@@ -131,7 +131,7 @@ class Client:
             again = await self.answered(command, command_id)
         except Rejected as refusal:
             raise AssertionError(f"{command_id} was done, and is refused when it comes again") from refusal
-        assert again == first._replace(replayed=True), f"{command_id} gets its first answer again"
+        assert again == first.as_replayed(), f"{command_id} gets its first answer again"
 
     async def answered(self, command: Command, command_id: str) -> Accepted:
         for _ in range(2_000):

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from tests.unit.runtime.parts import Bought, Log, Stocked, app, filled, stream
@@ -71,7 +72,10 @@ async def test_a_gap_in_the_log_is_an_error_and_never_skipped(lost: int) -> None
     class Gap(Log):
         async def read(self, after: Position, limit: int) -> Sequence[RawEvent]:
             page = list(await super().read(after, limit))
-            return [*page[:lost], *(each._replace(position=Position(each.position + 1)) for each in page[lost:])]
+            return [
+                *page[:lost],
+                *(msgspec.structs.replace(each, position=Position(each.position + 1)) for each in page[lost:]),
+            ]
 
     log = Gap()
     await filled(log, Stocked(sku="mug", units=1), *(Bought(sku="mug", buyer="ann") for _ in range(9)))

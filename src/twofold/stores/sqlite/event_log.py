@@ -27,7 +27,7 @@ from twofold.stores.sqlite.connections import SQL as CONNECTION_SQL
 from twofold.stores.sqlite.connections import Schema, StoreLock, open_reader, open_writer, translated
 from twofold.stores.sqlite.event_writer import Writer, Written
 from twofold.stores.sqlite.tail import Tail
-from twofold.stores.sqlite.threads import ConnectionThreads
+from twofold.stores.sqlite.threads import ConnectionThreads, quick_switches
 from twofold.stores.sqlite.wal import WalWatch
 from twofold.streams import Position, StreamId
 
@@ -66,6 +66,7 @@ class SqliteEventLog:
         async with AsyncExitStack() as stack:
             appends = None
             if writable:
+                stack.enter_context(quick_switches())
                 opened = await asyncio.to_thread(_open_to_write, path)
                 appends = _Appends(store, opened)
                 stack.push_async_callback(appends.close)

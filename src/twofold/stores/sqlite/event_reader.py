@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -44,9 +43,6 @@ _ints = msgspec.json.Decoder(list[int]).decode
 _texts = msgspec.json.Decoder(list[str]).decode
 _records = msgspec.json.Decoder(list[tuple[str, str, str, int, int, int]]).decode
 _snapshots = msgspec.json.Decoder(list[tuple[str, int, str]]).decode
-
-# What RawEvent._make does, without a Python frame for each event: 0.25 instead of 0.33 µs.
-_stored_event = cast("Callable[[tuple[Any, ...]], RawEvent]", partial(cast("Any", tuple).__new__, RawEvent))
 
 
 def prepare_reader(connection: sqlite3.Connection) -> None:
@@ -114,25 +110,26 @@ def load_snapshots(connection: sqlite3.Connection, streams: Sequence[str]) -> Ma
 def _rows(connection: sqlite3.Connection, statement: str, **parameters: Any) -> Sequence[RawEvent]:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _NO_LIMIT)
     try:
-        return [_stored_event(row) for row in connection.execute(SQL[statement], parameters).fetchall()]
+        return [RawEvent(*row) for row in connection.execute(SQL[statement], parameters).fetchall()]
     finally:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
 
 
 def _events(columns: Sequence[Any]) -> list[RawEvent]:
     positions, streams, versions, types, schema_versions, data, metadata, times = columns
-    rows = zip(
-        _ints(positions),
-        _texts(streams),
-        _ints(versions),
-        _texts(types),
-        _ints(schema_versions),
-        _split(data),
-        _split(metadata),
-        _ints(times),
-        strict=True,
+    return list(
+        map(
+            RawEvent,
+            _ints(positions),
+            _texts(streams),
+            _ints(versions),
+            _texts(types),
+            _ints(schema_versions),
+            _split(data),
+            _split(metadata),
+            _ints(times),
+        )
     )
-    return list(map(_stored_event, rows))
 
 
 def _divided(events: list[RawEvent], counts: Mapping[int, int], streams: int) -> Sequence[Sequence[RawEvent]]:

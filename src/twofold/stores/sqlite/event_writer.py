@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
+from msgspec.structs import astuple
+
 from twofold.errors import UnknownOutcomeError
 from twofold.messages import RawEvent
 from twofold.ports import Appended, CommandRecord, Commit, Outcome
@@ -165,7 +167,11 @@ class Writer:
 
 def _rows(admission: Admission) -> Sequence[Sequence[Any]]:
     """Rows of `incoming`: an event and a command record side by side, whether or not they belong together."""
-    records = [(each[0], each[1], str(each[2]), *each[3:]) for each in admission.records.values()]
-    if len(records) == len(admission.events):
-        return [event + record for event, record in zip(admission.events, records, strict=True)]
-    return [(event or _NO_EVENT) + (record or _NO_RECORD) for event, record in zip_longest(admission.events, records)]
+    records = [
+        (command_id, fingerprint, f"{stream[0]}-{stream[1]}", version, position, count)
+        for command_id, fingerprint, stream, version, position, count in admission.records.values()
+    ]
+    events = [astuple(event) for event in admission.events]
+    if len(records) == len(events):
+        return [event + record for event, record in zip(events, records, strict=True)]
+    return [(event or _NO_EVENT) + (record or _NO_RECORD) for event, record in zip_longest(events, records)]
