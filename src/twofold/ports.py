@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from twofold.messages import NewEvent, RawEvent
 from twofold.streams import ExpectedVersion, Position, StreamId
 from twofold.tables import Key, Row, Table
@@ -74,7 +76,7 @@ class Commit(NamedTuple):
     check_only: bool = False
 
 
-class Appended(NamedTuple):
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """The commit is durable. `position` is its last event's; without events it is the head's."""
 
     version: int

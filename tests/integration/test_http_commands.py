@@ -62,7 +62,7 @@ async def test_a_key_with_another_command_is_refused(client: httpx.AsyncClient) 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "a\tb", b"\xff"])
 async def test_a_key_that_can_not_be_recorded_is_refused(client: httpx.AsyncClient, key: str | bytes) -> None:
-    response = await client.post("/commands/Count", json={"counter_id": "a"}, headers={"Idempotency-Key": key})
+    response = await client.post("/commands/Count", json={"counter_id": "a"}, headers=[("Idempotency-Key", key)])
     assert refusal(response) == (400, "invalid-command-id")
     assert await head_of(client) == 1
 

@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -79,7 +78,7 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.replace(self, replayed=True)
 
 
-class Decided(NamedTuple):
+class Decided(msgspec.Struct, frozen=True, gc=False):
     """A wish with its decision: events, or the refusal that it gets if the state that it was decided on holds."""
 
     wish: Wish
