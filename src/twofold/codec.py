@@ -5,6 +5,7 @@ What can't be read back is never written: an encoded event is decoded once befor
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -100,6 +101,8 @@ def _complaint(value: Any) -> str | None:
     """Why a plain value can't be stored, or None."""
     if isinstance(value, int) and value not in _INT64:
         return f"the integer {shortened(str(value), 24)} is out of range (64 bits, signed)"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is not a number that can be stored"
     if isinstance(value, Decimal) and not value.is_finite():
         return f"{value} is not a number that can be stored"
     if isinstance(value, Decimal) and abs(value.adjusted()) > _MAX_EXPONENT:
@@ -133,10 +136,13 @@ def check_storable(name: str, message: Any, encoded: bytes) -> None:
     Only text that looks suspect is looked at value by value, so ordinary messages pay for one scan.
     """
     if _is_suspect(encoded):
-        plain = msgspec.to_builtins(message, builtin_types=(Decimal,), str_keys=True)
-        complaint = _first_complaint(plain)
-        if complaint:
-            raise InvalidMessageError(name, complaint[1], complaint[0])
+        _check_values(name, message)
+
+
+def _check_values(name: str, message: Any) -> None:
+    complaint = _first_complaint(msgspec.to_builtins(message, builtin_types=(Decimal,), str_keys=True))
+    if complaint:
+        raise InvalidMessageError(name, complaint[1], complaint[0])
 
 
 def check_row(name: str, row: Iterable[Any]) -> None:
@@ -277,9 +283,11 @@ class MessageCodec(Generic[M]):
     def from_texts(self, fields: Mapping[str, Any]) -> M:
         """The message from texts, as a URL's query string has them: "3" becomes 3 where the field is an integer."""
         try:
-            return msgspec.convert(fields, self.message, strict=False)
+            message = msgspec.convert(fields, self.message, strict=False)
         except msgspec.ValidationError as error:
             raise invalid(self.name, error, self.message, None) from None
+        _check_values(self.name, message)  # "nan" is a float as a text, and null as JSON
+        return message
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

@@ -60,9 +60,9 @@ async def test_a_key_with_another_command_is_refused(client: httpx.AsyncClient) 
     assert refusal(reused) == (422, "idempotency-key-reused")
 
 
-@pytest.mark.parametrize("key", ["", "x" * 201, "a\tb", b"\xff"])
-async def test_a_key_that_can_not_be_recorded_is_refused(client: httpx.AsyncClient, key: str | bytes) -> None:
-    response = await client.post("/commands/Count", json={"counter_id": "a"}, headers=[("Idempotency-Key", key)])
+@pytest.mark.parametrize("key", [b"", b"x" * 201, b"a\tb", b"\xff"])
+async def test_a_key_that_can_not_be_recorded_is_refused(client: httpx.AsyncClient, key: bytes) -> None:
+    response = await client.post("/commands/Count", json={"counter_id": "a"}, headers=[(b"Idempotency-Key", key)])
     assert refusal(response) == (400, "invalid-command-id")
     assert await head_of(client) == 1
 

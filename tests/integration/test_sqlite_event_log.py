@@ -30,7 +30,7 @@ class TestSqliteEventLogThatRemembersNextToNothing(EventLogContract):
         monkeypatch.setattr(event_writer, "REMEMBERED_STREAMS", 2)
         monkeypatch.setattr(event_log, "Tail", partial(event_log.Tail, max_events=3))
         monkeypatch.setattr(event_log, "MAX_STATEMENT_EVENTS", 5)
-        monkeypatch.setattr(event_log, "MAX_COMMITS_PER_TRANSACTION", 2)
+        monkeypatch.setattr(event_log, "ENOUGH_COMMITS", 2)
         monkeypatch.setattr(event_reader, "MAX_VALUE_BYTES", 1_000)
         async with SqliteEventLog.open(tmp_path / "log.db") as log:
             yield log

@@ -188,7 +188,7 @@ async def write(log, writer):
     version = last.version if last else 0
     while True:
         commit = deposit(stream, version, events=2, command_id=f"{writer}-{version}")
-        ((version, _),) = await log.append([commit])
+        version = (await log.append([commit]))[0].version
         print(writer, version, flush=True)
 
 async def main():

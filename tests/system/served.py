@@ -19,29 +19,57 @@ TIMEOUT_S = 30.0
 
 
 class Served:
-    def __init__(self, process: Process, port: int) -> None:
-        self.process, self.port = process, port
-        self.url = f"http://127.0.0.1:{port}"
+    """What it logs is read all the time: a pipe that nobody reads would stop it."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.port = 0
+        self.logged: list[bytes] = []
+        self._listening = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
 
     @classmethod
     async def start(cls, app: str, folder: Path) -> Self:
-        process = await started(app, folder, port=0)
-        assert process.stderr is not None
+        served = cls(await started(app, folder, port=0))
         async with asyncio.timeout(TIMEOUT_S):
-            while line := await process.stderr.readline():
-                if line.startswith(b"{") and (logged := json.loads(line))["event"] == "listening":
-                    return cls(process, int(logged["url"].rpartition(":")[2]))
-        raise AssertionError(f"the server ended with {await process.wait()}")
+            await served._listening.wait()
+        assert served.port, served.log
+        return served
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        while line := await self.process.stderr.readline():
+            self.logged.append(line)
+            if line.startswith(b"{") and (event := json.loads(line))["event"] == "listening":
+                self.port = int(event["url"].rpartition(":")[2])
+                self._listening.set()
+        self._listening.set()
+
+    @property
+    def log(self) -> str:
+        return b"".join(self.logged).decode()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Seconds from the signal to the end, which must be a good one."""
         at = time.perf_counter()
         self.process.send_signal(number)
         async with asyncio.timeout(TIMEOUT_S):
-            _, errors = await self.process.communicate()
-        assert self.process.returncode == 0, errors.decode()
-        assert b"Traceback" not in errors, errors.decode()
-        return time.perf_counter() - at
+            await self.process.wait()
+        seconds = time.perf_counter() - at
+        await self._reading
+        assert self.process.returncode == 0, self.log
+        assert "Traceback" not in self.log, self.log
+        return seconds
+
+    async def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+        await self._reading
 
     def client(self, *, connections: int = 8) -> LoadClient:
         return LoadClient("127.0.0.1", self.port, connections=connections)
@@ -66,6 +94,4 @@ async def serving(app: str, folder: Path) -> AsyncGenerator[Served]:
     try:
         yield served
     finally:
-        if served.process.returncode is None:
-            served.process.kill()
-            await served.process.communicate()
+        await served.kill()

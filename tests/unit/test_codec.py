@@ -462,6 +462,8 @@ def test_texts_become_values_of_the_fields_types() -> None:
         ({"number": "x"}, "/number"),
         ({"nobody": "x"}, "/nobody"),
         ({"amount": "NaN"}, "/amount"),
+        ({"share": "nan"}, "/share"),
+        ({"share": "-inf"}, "/share"),
         ({"sku": "\x00"}, "/sku"),
     ],
 )

@@ -6,9 +6,9 @@ import asyncio
 
 from twofold.errors import StoppingError
 from twofold.http.answers import Receive
-from twofold.http.deadlines import Deadlines
 from twofold.http.headers import Headers
 from twofold.http.problems import BodyTimeoutError, BodyTooLargeError
+from twofold.runtime.deadlines import Deadlines
 
 __all__ = ["Bodies", "ClientGoneError"]
 

@@ -24,6 +24,7 @@ from twofold.query import View
 from twofold.read_model import ReadModel, ReadModelType
 from twofold.runtime.coalescing import Coalescer
 from twofold.runtime.command_bus import new_id
+from twofold.runtime.deadlines import Deadlines
 from twofold.runtime.gate import Gate
 from twofold.runtime.progress import Progress
 from twofold.settings import Settings
@@ -100,6 +101,7 @@ class QueryBus:
         }
         self._names = {model.cls: name for name, model in app.read_models.items()}
         self._gate = Gate("queries", settings.max_waiting_queries)
+        self._deadlines = Deadlines(settings.query_timeout_s)
 
     async def ask(self, query: Query[A], *, after: int | None = None, wait_s: float | None = None) -> Answered[A]:
         """The answer, and the position that it reflects; at least `after`, waited for at most `wait_s` seconds.
@@ -115,7 +117,7 @@ class QueryBus:
                 if after is not None:
                     await self._reach(viewed, after, self._settings.consistency_wait_s if wait_s is None else wait_s)
                 position = Position(min([each.position for each in viewed], default=after or 0))
-                async with asyncio.timeout(self._settings.query_timeout_s):
+                with self._deadlines:
                     return Answered(await self._answer(kind, query), position)
         except TimeoutError:
             code = QueryTimeoutError.code

@@ -37,7 +37,9 @@ SCHEMA = Schema.load("event log", application_id=0x32464C45, folder="event_log")
 
 READERS = 4
 POLL_S = 0.02
-MAX_COMMITS_PER_TRANSACTION = 256
+ENOUGH_COMMITS = 16
+"""Waiting calls go into one transaction until it has so many commits. More in one would let the caller prepare nothing
+while it is written: two calls of 32 made 1.25 times the commands/s when they were not put together."""
 
 MAX_STATEMENT_EVENTS = 1_000
 """Events per reading statement: for as many to become Python objects (0.5 ms) the event loop waits in one piece."""
@@ -201,7 +203,7 @@ class _Appends:
         """On the writer thread. Each call brings one run of this; one that finds its call done already is a no-op."""
         calls: list[_Call] = []
         commits = 0
-        while self._calls and commits < MAX_COMMITS_PER_TRANSACTION:
+        while self._calls and commits < ENOUGH_COMMITS:
             calls.append(self._calls.popleft())
             commits += len(calls[-1].commits)
         try:

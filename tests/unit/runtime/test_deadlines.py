@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from twofold.http.deadlines import Deadlines
+from twofold.runtime.deadlines import Deadlines
 
 
 async def test_a_block_that_ends_in_time_is_left_alone() -> None:
