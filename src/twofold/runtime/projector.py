@@ -25,6 +25,10 @@ from twofold.settings import Settings
 __all__ = ["Projector"]
 
 _SAVE_POSITION_EVERY = 10_000
+_GATHER_S = 0.004
+"""Where events come all the time but not in crowds, let some gather: folding each page of a few costs as much as a page
+of a hundred, and takes its time from the commands of the same process. After a quiet moment the first event is folded
+at once, so this shows only under load."""
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
 
@@ -61,7 +65,7 @@ class Projector:
 
     async def run(self) -> None:
         """Fold until cancelled. Whatever fails is logged, shown as the state, and tried again."""
-        subscription = self._subscribe()
+        subscription, waited = self._subscribe(), True
         while True:
             try:
                 await self.progress.not_paused()
@@ -72,10 +76,13 @@ class Projector:
                     if page:
                         await self._fold(page)
                         subscription.moved_to(self.folder.position)
-                if page:
-                    await asyncio.sleep(0)  # a store that never suspends must not hold the event loop for a whole log
-                else:
+                if not page:
                     await subscription.wait()
+                elif not waited and not subscription.was_full:
+                    await asyncio.sleep(_GATHER_S)
+                else:
+                    await asyncio.sleep(0)  # a store that never suspends must not hold the event loop for a whole log
+                waited = not page
             except FencedError as error:
                 logger.error("fenced", read_model=self.model.name, error=str(error))
                 self.progress.failed(error)

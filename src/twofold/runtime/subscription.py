@@ -16,15 +16,20 @@ _PAGE_BYTES = 4_000_000
 
 
 class Subscription:
-    """Reads on from a position. The page size follows the size of events: about 4 MB, at most `page_size` events."""
+    """Reads on from a position. The page size follows the size of events: about 4 MB, at most `page_size` events.
+
+    `was_full` says that the last page was as large as it could be: there may be much more.
+    """
 
     def __init__(self, log: EventLog, after: Position, *, page_size: int, poll_s: float) -> None:
         self._log, self.after, self._page_size, self._poll_s = log, after, page_size, poll_s
         self._limit = min(_FIRST_PAGE, page_size)
+        self.was_full = False
 
     async def next_page(self) -> Sequence[RawEvent]:
         """The next events, or none when the log's head is reached. `moved_to` tells the subscription to go on."""
         page = await self._log.read(self.after, self._limit)
+        self.was_full = len(page) == self._limit
         if page:
             self._check_dense(page)
             self._adapt(page)
