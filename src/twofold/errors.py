@@ -20,9 +20,12 @@ TwofoldError
 │   ├── StoppingError
 │   ├── ContentionError         every retry of a lost race was lost
 │   ├── NotYetConsistentError   the read model has not come to the wanted position
+│   ├── ReadModelNotReadyError  its rows were made by other code, and are being made anew
+│   ├── CommandTimeoutError     the command waited longer than it may
 │   ├── QueryTimeoutError       the answer took longer than it may
 │   ├── StoreUnavailableError   the disk is full, the file can't be written …
 │   └── UnknownOutcomeError     the append may or may not have been done
+├── WrongRoleError              another service of the system does this
 ├── HandlerFailedError          a handler raised something that is a bug
 ├── UndecodableEventError       a stored event can't be read by this application
 ├── UnfoldableEventError        a read model can't take an event; it stands before it
@@ -42,6 +45,7 @@ __all__ = [
     "AlreadyExistsError",
     "CheckpointAheadError",
     "CommandIdReusedError",
+    "CommandTimeoutError",
     "ContentionError",
     "CorruptStoreError",
     "DeclarationError",
@@ -57,6 +61,7 @@ __all__ = [
     "NotYetConsistentError",
     "OverloadedError",
     "QueryTimeoutError",
+    "ReadModelNotReadyError",
     "RebuildUnderWayError",
     "RefusedError",
     "Rejected",
@@ -76,6 +81,7 @@ __all__ = [
     "UnknownSchemaError",
     "UnknownStreamError",
     "WrongExpectedVersionError",
+    "WrongRoleError",
 ]
 
 
@@ -286,6 +292,26 @@ class NotYetConsistentError(UnavailableError):
         )
 
 
+class ReadModelNotReadyError(UnavailableError):
+    """The stored rows of a read model have the columns of other code; rows for this code are not there yet."""
+
+    code = "read-model-not-ready"
+
+    def __init__(self, read_model: str, reason: str) -> None:
+        self.read_model, self.reason = read_model, reason
+        super().__init__(f"{read_model}: {reason}; no answer was made (try again when its rebuild is done)")
+
+
+class CommandTimeoutError(UnavailableError):
+    """A command waited longer than the setting allows before it could be decided. Nothing was done with it."""
+
+    code = "command-timeout"
+
+    def __init__(self, command: str, timeout_s: float) -> None:
+        self.command, self.timeout_s = command, timeout_s
+        super().__init__(f"{command}: not decided within {timeout_s} seconds; nothing was done (try again)")
+
+
 class QueryTimeoutError(UnavailableError):
     """An answer took longer than the setting allows, and was given up."""
 
@@ -411,6 +437,16 @@ class RebuildUnderWayError(StoreError):
     """The read model is being rebuilt already."""
 
     code = "rebuild-under-way"
+
+
+class WrongRoleError(TwofoldError):
+    """This process has a role that does not do this. Nothing was done."""
+
+    code = "wrong-role"
+
+    def __init__(self, role: str, wanted: str) -> None:
+        self.role, self.wanted = role, wanted
+        super().__init__(f"this service has the role {role}; nothing was done (send it to a service of role {wanted})")
 
 
 class UnknownReadModelError(StoreError):

@@ -28,11 +28,14 @@ __all__ = [
     "EventLog",
     "Find",
     "Fold",
+    "Leased",
+    "Leases",
     "NewRecord",
     "Outcome",
     "Probe",
     "ReadStore",
     "RowReader",
+    "Share",
     "Snapshot",
     "Snapshots",
 ]
@@ -159,57 +162,125 @@ class Snapshots(Protocol):
 
 
 class Checkpoint(NamedTuple):
-    """How far a read model has come, and the fencing number of the worker that holds it."""
+    """How far a read model has come in each of its partitions, and which code made its table and folds it.
+
+    `error` is what its workers last said about a page that they can't fold, "" when all is well. `holders` are those
+    whose leases run, by partition; "" for a partition that nobody holds.
+    """
 
     read_model: str
-    position: Position
-    epoch: int
+    positions: tuple[Position, ...]
     fingerprint: str
     fold_fingerprint: str
     paused: bool = False
+    error: str = ""
+    holders: tuple[str, ...] = ()
+
+    @property
+    def position(self) -> Position:
+        """Everything up to here is folded, in every partition."""
+        return min(self.positions)
+
+
+class Share(NamedTuple):
+    """The right to fold one partition of a read model: the epoch is its fencing number, the position its checkpoint."""
+
+    partition: int
+    epoch: int
+    position: Position
+
+
+class Leased(NamedTuple):
+    """What a worker holds of one read model, and how the read model stands."""
+
+    checkpoint: Checkpoint
+    shares: tuple[Share, ...]
 
 
 class Fold(NamedTuple):
-    """The effect of one page of events on one read model: from `after` to `through`, by the worker of `epoch`."""
+    """The effect of one page of events on the rows of some partitions: from each share's position to `through`.
+
+    Every row and deleted key belongs to one of the shares' partitions (`Table.partition_of`).
+    """
 
     table: Table
-    epoch: int
-    after: Position
+    shares: Sequence[Share]
     through: Position
     rows: Sequence[Row]
     deleted: Sequence[Key]
 
 
 class ReadStore(Protocol):
-    """Where projectors write. Rows, checkpoint and fence of a fold commit in one transaction."""
+    """Where projectors write. Rows, checkpoints and fence of a fold commit in one transaction."""
 
     async def open(self, table: Table, *, restart: bool = False) -> Checkpoint:
-        """Make the table and its indexes if they are missing and take it over: the returned epoch fences off
-        every earlier worker. A table of another `fingerprint` is emptied and made anew, its checkpoint set to 0, and
-        with `restart` any table is. The stored fold fingerprint is returned as it was found; it becomes the table's own
-        when the table is new, made anew, or promoted."""
+        """Make the table, its indexes and its partitions' checkpoints (at position 0) if the read model has none.
+
+        What is there already stays as it is, also when other code made it: the returned checkpoint tells. With
+        `restart` it is made anew and empty, and every share of it is void.
+        """
         ...
 
     async def load(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Row]:
         """Those of the rows that exist."""
         ...
 
-    async def save(self, fold: Fold) -> None:
-        """Write rows, deletions and checkpoint in one transaction. FencedError when epoch or `after` are not the
-        stored ones: then nothing is written."""
+    async def save(self, fold: Fold) -> Sequence[Share]:
+        """Write rows, deletions and checkpoints in one transaction; returns the shares, moved to `through`.
+
+        FencedError when any share's epoch or position is not the stored one: then nothing is written. Running out of a
+        lease does not fence by itself; another holder's taking over does.
+        """
         ...
 
     async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
-        """Put the rebuilt table in the place of the live one, with its checkpoint, in one transaction, under a new
-        epoch. The rebuilt table's own name and checkpoint are gone afterwards."""
+        """Put the rebuilt table in the place of the live one, with its checkpoints, in one transaction.
+
+        The former live table is kept as `live.aside("former")`, in place of an earlier former one. All shares of both
+        are void. A read model that was paused stays so. Without a live table it is just put there.
+        """
+        ...
+
+    async def drop(self, read_model: str) -> None:
+        """Remove the read model's table and checkpoints; nothing happens when there are none."""
         ...
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
-        """Of every read model that was ever opened, by its name."""
+        """Of every read model that was ever opened and not dropped, by its name."""
         ...
 
     async def set_paused(self, read_model: str, paused: bool) -> None:
         """Note that the read model is to stand still (or go on) until told otherwise, also after a restart."""
+        ...
+
+
+class Leases(Protocol):
+    """Shares out the partitions of read models among workers. Time is the store's own clock.
+
+    A store for one process alone may let every lease run for ever.
+    """
+
+    async def lease(self, holder: str, wanted: Mapping[str, str], lease_s: float) -> Mapping[str, Leased]:
+        """Keep what the holder has, hand back what is more than its fair share, and take what is free up to it.
+
+        `wanted` are the read models that the holder can fold, each with what hinders it just now (an error, "" for
+        none). Workers that want a read model (and have said so within their last `lease_s` seconds) share its
+        partitions evenly, counted over all that each wants. Shares kept have their epochs unchanged, and new ones
+        newer epochs than any worker ever had. What the holder has of other read models is given back.
+        A share whose lease has run out and that nobody took is kept. Read models that are not there are left out.
+        """
+        ...
+
+    async def seize(self, holder: str, read_model: str, lease_s: float, *, force: bool = False) -> Sequence[Share]:
+        """Take every partition of the read model, under new epochs, or none when another's lease of any runs.
+
+        With `force` they are taken whoever holds them. Seizing again what one holds extends the leases only.
+        `lease` of others gives them nothing of it meanwhile.
+        """
+        ...
+
+    async def release(self, holder: str) -> None:
+        """Give everything back that the holder has, so that others can take it at once."""
         ...
 
 
@@ -244,6 +315,18 @@ class RowReader(Protocol):
 
     async def sql(self, text: str, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Rows of one reading statement with bound `:name` parameters; values as the database has them."""
+        ...
+
+    async def checkpoints(self) -> Mapping[str, Checkpoint]:
+        """Of every read model, as `ReadStore.checkpoints` has them. Rows read afterwards are at least as new."""
+        ...
+
+    async def wait(self, timeout_s: float) -> None:
+        """Sleep until a checkpoint may have moved since the last call, at most `timeout_s` seconds. A hint.
+
+        StoreUnavailableError when the store may have lost what it had not made durable: what was read is not known to
+        hold any more.
+        """
         ...
 
 

@@ -49,6 +49,7 @@ class ReadModel(State, metaclass=StateMeta):
 
     `key` names the key field, or a tuple of fields. `index` names fields (or tuples of them) to find rows by; `search`
     names text fields under full-text search. `name` overrides the stored name (default: the class's name).
+    `partitions` says among how many projectors its keys can be shared out (1 to 256, default 1).
     """
 
     if TYPE_CHECKING:
@@ -60,11 +61,12 @@ class ReadModel(State, metaclass=StateMeta):
             index: Sequence[str | tuple[str, ...]] = (),
             search: Sequence[str] = (),
             name: str | None = None,
+            partitions: int = 1,
         ) -> None: ...
     else:
         _deleted: bool | msgspec.UnsetType = msgspec.UNSET
 
-    _allowed: ClassVar[tuple[str, ...]] = ("key", "index", "search", "name")
+    _allowed: ClassVar[tuple[str, ...]] = ("key", "index", "search", "name", "partitions")
 
     def delete(self) -> None:
         """Remove this row when the handler is done. A later event of the key creates it anew."""
@@ -90,6 +92,9 @@ class ReadModel(State, metaclass=StateMeta):
         stored = keywords.get("name")
         if stored is not None and (not isinstance(stored, str) or not stored.isidentifier()):
             raise DeclarationError(f"{name}: name={stored!r} can't name a table; use letters, digits and underscores")
+        partitions = keywords.get("partitions", 1)
+        if type(partitions) is not int or not 1 <= partitions <= _MOST_PARTITIONS:
+            raise DeclarationError(f"{name}: partitions={partitions!r} must be a whole number, 1 to {_MOST_PARTITIONS}")
         for each in cls.__struct_fields__[1:]:
             if each.startswith("_") or each in _TAKEN:
                 raise DeclarationError(f"{name}: {each!r} can't name a field of a row; give it another name")
@@ -99,6 +104,7 @@ class ReadModel(State, metaclass=StateMeta):
                     raise DeclarationError(f"{name}: {keyword} names {each!r}, which is no field of it")
 
 
+_MOST_PARTITIONS = 256
 _TAKEN = ("delete", "is_deleted", "declared_keywords", "check_keywords")
 
 
@@ -394,6 +400,7 @@ def _table(
     defaults = [part for each in fields for part in (each.name, each.type, each.default, each.default_factory)]
     folds = [(each.name, (each.event.stored_name, each.event.schema_version), each.function) for each in handlers]
     callables = [each.mark.key for each in marked(read_model, _On)]
+    partitions: int = keywords.get("partitions", 1)
     return Table(
         read_model=name,
         name=_snake(name),
@@ -403,8 +410,9 @@ def _table(
         search=search,
         fingerprint=code_fingerprint([(each.name, each.kind) for each in columns], key, indexes, search),
         fold_fingerprint=code_fingerprint(
-            *defaults, *(part for fold in folds for part in fold), *callables, owner=read_model
+            partitions, *defaults, *(part for fold in folds for part in fold), *callables, owner=read_model
         ),
+        partitions=partitions,
     )
 
 

@@ -8,16 +8,92 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping
+from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from twofold.errors import SettingsError
 
-__all__ = ["Settings"]
+__all__ = ["Place", "Role", "Settings", "StoreKind", "masked", "variable_of"]
 
 PREFIX = "TWOFOLD_"
 DEFAULT_EVENT_LOG = "sqlite:///.twofold/log.db"
+
+
+class Role(StrEnum):
+    """What one process does. ALL is everything in one."""
+
+    ALL = "all"
+    COMMAND = "command"
+    QUERY = "query"
+    PROJECTOR = "projector"
+
+    @property
+    def decides(self) -> bool:
+        return self in (Role.ALL, Role.COMMAND)
+
+    @property
+    def folds(self) -> bool:
+        return self in (Role.ALL, Role.PROJECTOR)
+
+    @property
+    def answers(self) -> bool:
+        return self in (Role.ALL, Role.QUERY)
+
+
+class StoreKind(Enum):
+    """Which adapter a store needs."""
+
+    MEMORY = "memory"
+    SQLITE = "SQLite"
+    POSTGRES = "PostgreSQL"
+
+
+class Place(NamedTuple):
+    """Where a store is, as its setting says. `str` of it may be shown: it has no password."""
+
+    kind: StoreKind
+    url: str
+
+    @property
+    def path(self) -> Path:
+        """The file of a store on SQLite."""
+        return Path(self.url.removeprefix(_SQLITE))
+
+    def __str__(self) -> str:
+        match self.kind:
+            case StoreKind.MEMORY:
+                return "memory"
+            case StoreKind.SQLITE:
+                return str(self.path)
+            case StoreKind.POSTGRES:
+                return masked(self.url)
+
+    @classmethod
+    def of(cls, variable: str, url: str) -> Place:
+        """SettingsError for a URL that names no store."""
+        if url == "memory:":
+            return cls(StoreKind.MEMORY, url)
+        if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+            return cls(StoreKind.SQLITE, url)
+        if url.startswith(("postgresql://", "postgres://")):
+            return cls(StoreKind.POSTGRES, url)
+        raise SettingsError(
+            f"{variable}={masked(url)!r}: no store; give sqlite:///file.db (sqlite:////folder/file.db), "
+            "postgresql://user@host/database or memory:"
+        )
+
+
+_SQLITE = "sqlite:///"
+_PASSWORD = re.compile(r"(?<=://)(?P<user>[^/@:]*):[^/@]*(?=@)")
+_PASSWORD_PARAMETER = re.compile(r"(?<=[?&]password=)[^&\s]*")
+
+
+def masked(text: str) -> str:
+    """The text as it may be shown: passwords of URLs in it become stars."""
+    return _PASSWORD_PARAMETER.sub("***", _PASSWORD.sub(r"\g<user>:***", text))
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -29,8 +105,16 @@ class Settings:
     """Everything that can be set: `TWOFOLD_HTTP_PORT` sets `http_port`, and `TWOFOLD_HTTP_PORT_FILE` a file with it."""
 
     app: str = _setting("", "the application, as module:attribute")
-    event_log: str = _setting(DEFAULT_EVENT_LOG, "the event log: sqlite:///file (//// if absolute) or memory:")
-    read_store: str = _setting("", "where read models are; empty: beside the event log (log.read.db)")
+    event_log: str = _setting(
+        DEFAULT_EVENT_LOG, "the event log: sqlite:///file (//// if absolute), postgresql://… or memory:"
+    )
+    read_store: str = _setting(
+        "", "where read models are; empty: beside the event log (log.read.db, or the same PostgreSQL database)"
+    )
+    postgres_tls: str = _setting(
+        "verify-full", "TLS towards PostgreSQL beyond this machine: verify-full, require (unverified) or off"
+    )
+    store_timeout_s: float = _setting(4.0, "seconds that a call of PostgreSQL may take before it is given up")
     http_host: str = _setting("127.0.0.1", "address to listen on")
     http_port: int = _setting(8000, "port to listen on; 0 takes a free one")
     http_max_body_bytes: int = _setting(1_048_576, "largest body of an HTTP request, in bytes")
@@ -39,17 +123,34 @@ class Settings:
     http_max_connections: int = _setting(2_000, "connections served at once; more are answered 503")
     max_waiting_commands: int = _setting(10_000, "commands accepted and not yet answered; more are refused")
     max_waiting_queries: int = _setting(2_000, "queries accepted and not yet answered; more are refused")
-    command_attempts: int = _setting(10, "times a command is decided before a lost race is reported")
+    command_attempts: int = _setting(50, "times a command is decided before a lost race is reported")
+    command_timeout_s: float = _setting(4.0, "seconds that a command may wait before it is decided")
     append_batch_size: int = _setting(256, "most commands in one append")
     aggregate_cache_size: int = _setting(10_000, "live aggregates kept in memory")
     page_size: int = _setting(2_000, "most events that a projector folds in one transaction")
     poll_s: float = _setting(1.0, "seconds between looks at the event log when no wake-up comes")
     consistency_wait_s: float = _setting(5.0, "seconds a query waits for its wanted position unless it says otherwise")
     query_timeout_s: float = _setting(30.0, "seconds a query may take")
+    lease_s: float = _setting(5.0, "seconds until a projector that is silent loses its partitions to another")
+    position_cookie: bool = _setting(True, "let browsers read their own writes: a cookie with the last position")
     rebuild_changed: bool = _setting(True, "rebuild a read model at start when the code that folds it has changed")
     drain_timeout_s: float = _setting(4.0, "seconds to finish accepted work when the process is told to stop")
     log_level: str = _setting("info", "least severity that is logged: debug, info, warning, error")
     log_format: str = _setting("auto", "json, text, or auto: text on a terminal and JSON elsewhere")
+
+    @property
+    def event_log_at(self) -> Place:
+        return Place.of("TWOFOLD_EVENT_LOG", self.event_log)
+
+    @property
+    def read_store_at(self) -> Place:
+        """As the setting says; by default beside the event log: a second file, the same database, or memory too."""
+        if self.read_store:
+            return Place.of("TWOFOLD_READ_STORE", self.read_store)
+        log = self.event_log_at
+        if log.kind is not StoreKind.SQLITE:
+            return log
+        return Place(StoreKind.SQLITE, f"{_SQLITE}{log.path.with_suffix('.read.db')}")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **overrides: Any) -> Settings:
@@ -80,7 +181,11 @@ class Settings:
         return self
 
 
-_CHOICES = {"log_level": ("debug", "info", "warning", "error"), "log_format": ("auto", "json", "text")}
+_CHOICES = {
+    "log_level": ("debug", "info", "warning", "error"),
+    "log_format": ("auto", "json", "text"),
+    "postgres_tls": ("verify-full", "require", "off"),
+}
 _FIELDS = {each.name: each for each in dataclasses.fields(Settings)}
 _TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 

@@ -1,6 +1,7 @@
 """The read store on SQLite beside real files, processes and faults."""
 
 import asyncio
+import dataclasses
 import multiprocessing
 import os
 import random
@@ -29,11 +30,13 @@ from twofold.errors import (
     StoreUnavailableError,
     UnknownSchemaError,
 )
-from twofold.ports import Find
+from twofold.ports import Find, Fold
 from twofold.stores.sqlite.connections import open_reader
+from twofold.stores.sqlite.inspection import inspect
 from twofold.stores.sqlite.read_store import SCHEMA, SqliteReadStore
 from twofold.stores.sqlite.row_reader import SqliteRowReader
 from twofold.stores.sqlite.table_reader import TableReader
+from twofold.streams import Position
 from twofold.tables import Column, ColumnKind, Row, Table
 from twofold.testing.read_store_contract import Worker
 
@@ -279,7 +282,7 @@ READER = """
 import asyncio, sys
 from pathlib import Path
 from tests.integration.test_sqlite_read_store import COUNTS, NAMES
-from twofold.ports import Find
+from twofold.ports import Find, Fold
 from twofold.stores.sqlite.row_reader import SqliteRowReader
 
 async def main():
@@ -494,10 +497,11 @@ async def test_the_full_text_index_stays_in_step_with_the_rows(store: SqliteRead
         rows = [order(number, chance.choice([None, "", "red lamp", "blue lamp ", "lamp lamp"])) for number in range(8)]
         await worker.save(*chance.sample(rows, 4), deleted=[(f"o{chance.randrange(8, 12)}",)])
         await worker.save(deleted=[(f"o{chance.randrange(8)}",)])
-    search = f'"{worker.checkpoint.epoch}/search"'
+    generation = await store._run(lambda db: db.execute("SELECT generation FROM twofold_read_model").fetchone()[0])
+    search = f'"{generation}/search"'
     # Raises when the index differs from the words that it indexes.
     await store._run(lambda db: db.execute(f"INSERT INTO {search} ({search}, rank) VALUES ('integrity-check', 1)"))
-    words = f'"{worker.checkpoint.epoch}/words"'
+    words = f'"{generation}/words"'
     rows, entries = await store._run(
         lambda db: [db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("orders", words)]
     )
@@ -505,14 +509,136 @@ async def test_the_full_text_index_stays_in_step_with_the_rows(store: SqliteRead
 
 
 async def test_tables_that_are_gone_leave_nothing_behind(store: SqliteReadStore) -> None:
+    rebuild, former = ORDERS.aside("rebuild"), ORDERS.aside("former")
     for _ in range(3):
         await Worker.of(store, ORDERS, order(1, "lamp"), restart=True)
-        rebuilt = Table("Orders~rebuild", "orders__rebuild", ORDERS.columns, ORDERS.key, ORDERS.indexes, ORDERS.search)
-        await Worker.of(store, rebuilt, order(1, "lamp"))
-        await store.promote(rebuilt, ORDERS)
+        await Worker.of(store, rebuild, order(1, "lamp"))
+        await store.promote(rebuild, ORDERS)
+        await store.promote(former, ORDERS)
+    await store.drop(former.read_model)
     names: list[str] = await store._run(
         lambda db: [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")]
     )
     generations = {name.partition("/")[0] for name in names if "/" in name}
     assert len(generations) == 1
-    assert {name for name in names if "/" not in name} == {"orders", "twofold_checkpoint"}
+    own = {"twofold_read_model", "twofold_checkpoint", "twofold_epoch"}
+    assert {name for name in names if "/" not in name} == {"orders", *own}
+
+
+# --- leases ----------------------------------------------------------------------------------------------------------
+
+SPREAD = dataclasses.replace(COUNTS, partitions=3)
+
+
+async def test_leasing_writes_only_when_a_partition_changes_hands(store: SqliteReadStore) -> None:
+    await store.open(SPREAD)
+
+    def changes(connection: sqlite3.Connection) -> int:
+        return connection.total_changes
+
+    await store.lease("a", {"Counts": ""}, 5.0)
+    before = await store._run(changes)
+    for error in ("", "", "can't fold event 7", ""):
+        await store.lease("a", {"Counts": error}, 5.0)
+        await store.lease("b", {"Other": ""}, 5.0)
+        await store.seize("a", "Counts", 5.0)
+    assert await store._run(changes) == before
+    await store.release("a")
+    assert await store._run(changes) == before
+    await store.lease("b", {"Counts": ""}, 5.0)
+    assert await store._run(changes) > before
+
+
+async def test_a_new_process_takes_everything_under_newer_epochs(path: Path) -> None:
+    newest, position = 0, 0
+    for number in range(3):
+        async with SqliteReadStore.at(path) as store:
+            checkpoint = await store.open(SPREAD)
+            assert (checkpoint.positions, checkpoint.holders) == ((position,) * 3, ("",) * 3)
+            shares = (await store.lease(f"process {number}", {"Counts": ""}, 5.0))["Counts"].shares
+            assert min(share.epoch for share in shares) > newest
+            newest, position = max(share.epoch for share in shares), position + 1
+            await store.save(Fold(SPREAD, shares, Position(position), [], []))
+
+
+async def test_a_lease_that_could_not_be_written_is_nobody_s(store: SqliteReadStore) -> None:
+    await store.open(SPREAD)
+    await store._run(lambda connection: connection.execute("PRAGMA query_only = ON").fetchall())
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            await store.lease("a", {"Counts": ""}, 5.0)
+        with pytest.raises(StoreUnavailableError):
+            await store.seize("a", "Counts", 5.0)
+    assert (await store.checkpoints())["Counts"].holders == ("", "", "")
+    await store._run(lambda connection: connection.execute("PRAGMA query_only = OFF").fetchall())
+    shares = (await store.lease("a", {"Counts": ""}, 5.0))["Counts"].shares
+    await store.save(Fold(SPREAD, shares, Position(1), [], []))
+
+
+async def test_a_reader_beside_the_store_tells_holders_and_errors_and_one_elsewhere_does_not(
+    store: SqliteReadStore, reader: SqliteRowReader, path: Path
+) -> None:
+    await store.open(SPREAD)
+    await store.lease("a", {"Counts": "can't fold event 7"}, 5.0)
+    async with SqliteRowReader.open(path, beside=store) as beside:
+        assert await beside.checkpoints() == await store.checkpoints()
+    elsewhere = (await reader.checkpoints())["Counts"]
+    assert (elsewhere.holders, elsewhere.error) == ((), "")
+    assert inspect(path, SCHEMA).checkpoints == await reader.checkpoints()
+
+
+async def test_a_reader_is_woken_by_a_save_whose_caller_is_gone(store: SqliteReadStore, path: Path) -> None:
+    worker = await Worker.of(store, COUNTS)
+    async with SqliteRowReader.open(path, beside=store) as reader:
+        await reader.wait(0.0)
+        save = asyncio.create_task(worker.save(*((name, 1) for name in NAMES)))
+        await asyncio.sleep(0)
+        save.cancel()
+        async with asyncio.timeout(5):
+            while (await reader.checkpoints())["Counts"].position < 1:
+                await reader.wait(10)
+
+
+FOLLOWER = """
+import asyncio, sys
+from pathlib import Path
+from twofold.stores.sqlite.row_reader import SqliteRowReader
+
+async def main():
+    async with SqliteRowReader.open(Path(sys.argv[1])) as reader:
+        print("open", flush=True)
+        while (position := (await reader.checkpoints())["Counts"].position) < 20:
+            print(position, flush=True)
+            await reader.wait(15)
+    print("done", flush=True)
+
+asyncio.run(asyncio.wait_for(main(), 20))
+"""
+
+
+async def test_a_follower_in_another_process_is_woken_by_every_save(store: SqliteReadStore, path: Path) -> None:
+    worker = await Worker.of(store, COUNTS)
+    with start(FOLLOWER, str(path)) as process:
+        assert process.stdout
+        assert await asyncio.to_thread(process.stdout.readline) == "open\n"
+        async with asyncio.timeout(10):
+            for position in range(1, 21):
+                await worker.save((NAMES[0], position))
+                told = ""
+                while told not in (f"{position}\n", "done\n"):
+                    told = await asyncio.to_thread(process.stdout.readline)
+
+
+async def test_two_readers_in_one_process_are_both_woken(store: SqliteReadStore, path: Path) -> None:
+    worker = await Worker.of(store, COUNTS)
+    async with SqliteRowReader.open(path, beside=store) as one, SqliteRowReader.open(path, beside=store) as other:
+
+        async def follow(reader: SqliteRowReader) -> None:
+            while (await reader.checkpoints())["Counts"].position < 50:
+                await reader.wait(15)
+
+        async with asyncio.timeout(10), asyncio.TaskGroup() as followers:
+            followers.create_task(follow(one))
+            followers.create_task(follow(other))
+            for position in range(1, 51):
+                await worker.save((NAMES[0], position))

@@ -2,7 +2,7 @@ from types import ModuleType
 
 import pytest
 
-from examples import bank
+from examples import bank, shop
 from tests.unit.declared import module_of
 from twofold import Application, DeclarationError
 from twofold.application import Gap
@@ -216,3 +216,62 @@ def test_a_message_with_a_field_that_no_message_can_hold_is_refused(
     with pytest.raises(DeclarationError) as mistake:
         Application("bank", [module])
     assert str(mistake.value) == sentence
+
+
+def part(*names: str) -> tuple[list[str], list[str], list[str]]:
+    """Aggregates, read models and queries of the shop that a service with these names runs."""
+    found = shop.app.only(names)
+    return list(found.aggregates), list(found.read_models), list(found.queries)
+
+
+@pytest.mark.parametrize("name", ["CreditNote", "creditnote"])
+def test_a_named_aggregate_brings_its_commands_alone(name: str) -> None:
+    assert part(name) == (["creditnote"], [], [])
+    assert list(shop.app.only([name]).commands) == ["IssueCreditNote"]
+
+
+def test_a_named_read_model_brings_the_queries_that_view_no_other() -> None:
+    assert part("RevenueByCountry", "CustomerHistory") == (
+        [],
+        ["RevenueByCountry", "CustomerHistory"],
+        ["Countries", "CustomerById", "Customers"],
+    )
+
+
+def test_a_named_query_brings_the_read_models_that_it_views_and_no_other_query() -> None:
+    assert part("BestSellers") == ([], ["SalesPerProduct"], ["BestSellers"])
+
+
+def test_a_query_of_two_read_models_comes_when_both_are_named() -> None:
+    both = "@answer\nasync def both(query: Both, a: View[One], b: View[Two]) -> int: return 1"
+    models = [
+        f"class {name}(ReadModel, key='account_id'):\n    account_id: str\n"
+        f"    @on(AccountOpened)\n    def opened(self, event: AccountOpened) -> None: ..."
+        for name in ("One", "Two")
+    ]
+    app = Application("bank", [module_of(*models, "class Both(Query[int]): ...", both)])
+    assert list(app.only(["One"]).queries) == []
+    assert list(app.only(["One", "Two"]).queries) == ["Both"]
+
+
+def test_every_part_reads_the_whole_log() -> None:
+    assert set(shop.app.only(["Product"]).events) == set(shop.app.events)
+    assert shop.app.only(["Product"]).name == "shop"
+
+
+def test_a_read_model_folds_alike_in_every_part() -> None:
+    whole, alone = shop.app.read_models["OrderDetails"], shop.app.only(["OrderDetails"]).read_models["OrderDetails"]
+    assert alone.table == whole.table
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Ordr", "did you mean Order?"),
+        ("zzz", "there are Product, Order, CreditNote, OrderDetails"),
+    ],
+)
+def test_a_name_that_is_no_component_is_refused(name: str, hint: str) -> None:
+    with pytest.raises(DeclarationError) as mistake:
+        shop.app.only([name])
+    assert f"shop has no aggregate, read model or query {name!r}; {hint}" in str(mistake.value)

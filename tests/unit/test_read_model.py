@@ -285,6 +285,21 @@ def test_a_key_with_too_few_parts_is_refused() -> None:
         kind.as_key("EIRE")
 
 
+@pytest.mark.parametrize("number", [1, 8, 256])
+def test_a_read_model_says_among_how_many_projectors_its_keys_can_be_shared(number: int) -> None:
+    class Shared(ReadModel, key="order_id", partitions=number):
+        order_id: str
+
+    assert ReadModelType.of(Shared).table.partitions == number
+
+
+def test_a_read_model_has_one_partition_unless_it_says_otherwise() -> None:
+    class Alone(ReadModel, key="order_id"):
+        order_id: str
+
+    assert ReadModelType.of(Alone).table.partitions == 1
+
+
 # --- fingerprints ----------------------------------------------------------------------------------------------------
 
 MODEL = """
@@ -314,6 +329,8 @@ def prints(code: str) -> tuple[str, str]:
         ('index=["owner"]', 'index=["balance"]', (True, False)),
         ('index=["owner"]', 'search=["owner"]', (True, False)),
         ("owner: str", "owner: bytes", (True, True)),
+        ('index=["owner"]', 'index=["owner"], partitions=1', (False, False)),
+        ('index=["owner"]', 'index=["owner"], partitions=8', (False, True)),
     ],
 )
 def test_fingerprints_tell_another_table_and_other_folding(old: str, new: str, changes: tuple[bool, bool]) -> None:
@@ -330,7 +347,8 @@ WRONG_CLASSES = {
     ),
     "class Wrong(ReadModel, key=5): account_id: str": "Wrong: key=5 must name fields, and 5 is no name",
     "class Wrong(ReadModel, key='account_id', snapshot_every=1): account_id: str": (
-        "Wrong: 'snapshot_every' is no keyword of a read model; there are ('key', 'index', 'search', 'name')"
+        "Wrong: 'snapshot_every' is no keyword of a read model; "
+        "there are ('key', 'index', 'search', 'name', 'partitions')"
     ),
     "class Wrong(ReadModel, key='id'): account_id: str": "Wrong: key names 'id', which is no field of it",
     "class Wrong(ReadModel, key='account_id', index=['owner']): account_id: str": (
@@ -351,6 +369,12 @@ WRONG_CLASSES = {
     "class Wrong(ReadModel, key='account_id', name='my-table'): account_id: str": (
         "Wrong: name='my-table' can't name a table; use letters, digits and underscores"
     ),
+    **{
+        f"class Wrong(ReadModel, key='account_id', partitions={value}): account_id: str": (
+            f"Wrong: partitions={value} must be a whole number, 1 to 256"
+        )
+        for value in ("0", "257", "-1", "True", "1.5", "'8'", "None")
+    },
     "class Wrong(ReadModel, key='account_id'):\n    account_id: str\n    _hidden: int = 0": (
         "Wrong: '_hidden' can't name a field of a row; give it another name"
     ),

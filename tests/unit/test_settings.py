@@ -97,6 +97,35 @@ def test_a_port_of_zero_means_a_free_one() -> None:
     assert Settings.from_environment({"TWOFOLD_HTTP_PORT": "0"}).http_port == 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "log", "read_store"),
+    [
+        (Settings(), ".twofold/log.db", ".twofold/log.read.db"),
+        (Settings(event_log="memory:"), "memory", "memory"),
+        (Settings(event_log="sqlite:////data/a.db", read_store="memory:"), "/data/a.db", "memory"),
+        (
+            Settings(event_log="postgres://ann:s3cret@db/shop"),
+            "postgres://ann:***@db/shop",
+            "postgres://ann:***@db/shop",
+        ),
+        (
+            Settings(event_log="postgresql://db/shop?user=ann&password=s3cret", read_store="sqlite:///read.db"),
+            "postgresql://db/shop?user=ann&password=***",
+            "read.db",
+        ),
+    ],
+)
+def test_the_read_store_is_beside_the_event_log_unless_it_is_set(settings: Settings, log: str, read_store: str) -> None:
+    assert (str(settings.event_log_at), str(settings.read_store_at)) == (log, read_store)
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:///", "sqlite://log.db", "mysql://ann:s3cret@db/shop", "log.db"])
+def test_a_url_that_names_no_store_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^TWOFOLD_EVENT_LOG=.*: no store; give sqlite:///") as refused:
+        _ = Settings(event_log=url).event_log_at
+    assert "s3cret" not in str(refused.value)
+
+
 def test_settings_never_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().http_port = 1  # pyright: ignore[reportAttributeAccessIssue]

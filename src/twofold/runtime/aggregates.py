@@ -70,6 +70,14 @@ class Aggregates:
             lane.state, lane.version = states[lane.stream]
 
     async def _initial(self, lanes: Sequence[Lane]) -> dict[StreamId, tuple[Aggregate, int]]:
+        """What is known without reading events: the last durable state in memory, a snapshot, or nothing."""
+        states: dict[StreamId, tuple[Aggregate, int]] = {}
+        for lane in lanes:
+            if lane.base is not None:
+                states[lane.stream], lane.base = lane.base, None
+        return states | await self._stored([lane for lane in lanes if lane.stream not in states])
+
+    async def _stored(self, lanes: Sequence[Lane]) -> dict[StreamId, tuple[Aggregate, int]]:
         kept = [lane.stream for lane in lanes if lane.aggregate.snapshot_every is not None]
         snapshots: Mapping[StreamId, Snapshot] = await self._snapshots.load_snapshots(kept) if kept else {}
         states: dict[StreamId, tuple[Aggregate, int]] = {}

@@ -63,10 +63,6 @@ class Appender:
         """How many appends have not been settled yet."""
         return len(self._under_way)
 
-    @property
-    def idle(self) -> bool:
-        return not self._under_way and not self._scheduled
-
     async def drain(self) -> None:
         """Wait until every append that was started is settled."""
         while self._under_way:

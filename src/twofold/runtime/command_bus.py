@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
@@ -44,6 +45,10 @@ _MICROSECOND = timedelta(microseconds=1)
 _MAX_COMMAND_ID = 200
 CONCURRENT_LOADS = 4
 _WORTH_HALVING = 16
+_FEW_LOSSES = 3
+"""Races lost in a row before a lane steps aside for a random moment: writers in step would disturb each other again."""
+_JITTER_S = 0.001
+_LONGEST_JITTER_S = 0.02
 
 
 def new_id() -> str:
@@ -90,7 +95,7 @@ class CommandBus:
         started, code = perf_counter(), "cancelled"
         try:
             with self._gate:
-                accepted = await self._enqueued(kind, command, command_id, expected_version, metadata)
+                accepted = await self._enqueued(kind, command, command_id, expected_version, metadata, started)
         except TwofoldError as error:
             code = error.code
             raise
@@ -114,6 +119,7 @@ class CommandBus:
         command_id: str | None,
         expected_version: int | None,
         metadata: Metadata | None,
+        started: float,
     ) -> asyncio.Future[Accepted]:
         stream = kind.handler.stream(command)
         text = _encoded(kind.name, command)
@@ -126,7 +132,9 @@ class CommandBus:
         completed = _completed(metadata, kind.name, command_id)
         metadata_text = _encoded("Metadata", completed)
         lane = self._aggregates.lane(kind.handler.aggregate, stream)
-        lane.waiting.append(Wish(command, kind.handler, completed, metadata_text, record, expected_version, future))
+        lane.waiting.append(
+            Wish(command, kind.handler, completed, metadata_text, record, expected_version, future, started)
+        )
         self._make_ready(lane)
         return future
 
@@ -154,7 +162,7 @@ class CommandBus:
             if room <= 0:
                 break
             del self._ready[id(lane)]
-            batch += lane.decide(self._codec, now, now_us, new_id, room)
+            batch += lane.decide(self._codec, now, now_us, new_id, room, self._settings.command_timeout_s)
         if batch:
             self._appender.append([each.commit for each in batch], lambda outcomes: self._settle(batch, outcomes))
         if self._ready:
@@ -177,8 +185,7 @@ class CommandBus:
             except Exception as error:
                 await self._load_one_by_one(lanes, error)
             for lane in lanes:
-                lane.busy = False
-                self._make_ready(lane)
+                self._let_go(lane)
 
     async def _load_one_by_one(self, lanes: Sequence[Lane], error: Exception) -> None:
         """One stream that can't be read must not fail its neighbours."""
@@ -210,13 +217,21 @@ class CommandBus:
         for lane in lanes.values():
             if lane.broken:
                 lane.forget()
-            lane.busy = False
-            self._make_ready(lane)
+            if lane.losses > _FEW_LOSSES:
+                pause_s = random.random() * min(lane.losses * _JITTER_S, _LONGEST_JITTER_S)
+                asyncio.get_running_loop().call_later(pause_s, self._let_go, lane)
+            else:
+                self._let_go(lane)
         if self._ready:
             self._appender.schedule(self._start_append)
 
+    def _let_go(self, lane: Lane) -> None:
+        lane.busy = False
+        self._make_ready(lane)
+
     def _settle_each(self, batch: Sequence[Decided], outcomes: Sequence[Outcome]) -> None:
         again: dict[int, list[Decided]] = {}
+        lost: set[int] = set()
         for decided, outcome in zip(batch, outcomes, strict=True):
             wish, lane = decided.wish, id(decided.lane)
             match outcome:
@@ -226,15 +241,22 @@ class CommandBus:
                     _fail(wish, decided.refusal)
                 case Appended() | Conflict():
                     again.setdefault(lane, []).append(decided)
+                    if isinstance(outcome, Conflict) and outcome.actual_version > decided.commit.expected_version:
+                        lost.add(lane)
                 case Duplicate(record):
                     if decided.events:
                         again.setdefault(lane, [])
                     self._replay_later(wish, record)
                 case _:
                     assert_never(outcome)
-        for lane in {id(each.lane): each.lane for each in batch if id(each.lane) in again}.values():
-            lane.forget()
-            self._decide_again(lane, [each.wish for each in again[id(lane)]])
+        for lane in {id(each.lane): each.lane for each in batch}.values():
+            if id(lane) in lost:
+                lane.lost()
+            elif id(lane) in again:
+                lane.forget()
+            else:
+                lane.won()
+            self._decide_again(lane, [each.wish for each in again.get(id(lane), ())])
 
     def _decide_again(self, lane: Lane, wishes: Sequence[Wish]) -> None:
         """Put the wishes back in front, in their order, unless they have lost too often."""

@@ -6,13 +6,13 @@ dropped, since handlers may have changed them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from twofold.codec import EventCodec, check_row
 from twofold.errors import CorruptStoreError, FencedError, UnavailableError, UnfoldableEventError
 from twofold.messages import RawEvent
-from twofold.ports import Checkpoint, Fold, ReadStore
+from twofold.ports import Fold, ReadStore, Share
 from twofold.read_model import FoldHandler, ReadModel, ReadModelType
 from twofold.streams import Position
 from twofold.tables import Key, Row, Table
@@ -29,8 +29,10 @@ class Touch(NamedTuple):
     key: Key
 
 
-def touches(model: ReadModelType, codec: EventCodec, page: Sequence[RawEvent]) -> list[Touch]:
-    """What the page does to rows of the read model, in order."""
+def touches(
+    model: ReadModelType, codec: EventCodec, page: Sequence[RawEvent], partitions: Collection[int] | None = None
+) -> list[Touch]:
+    """What the page does to rows of the read model, in order; only to rows of the partitions, if any are given."""
     by_name = {event.stored_name: handler for event, handler in model.handlers.items()}
     found: list[Touch] = []
     for stored in page:
@@ -43,7 +45,9 @@ def touches(model: ReadModelType, codec: EventCodec, page: Sequence[RawEvent]) -
             found += [Touch(stored, handler, recorded or event, key) for key in handler.keys(event)]
         except Exception as error:
             raise UnfoldableEventError(model.name, stored.position, stored.type, error) from error
-    return found
+    if partitions is None:
+        return found
+    return [touch for touch in found if model.table.partition_of(touch.key) in partitions]
 
 
 def fold_rows(model: ReadModelType, todo: Sequence[Touch], rows: dict[Key, ReadModel | None]) -> None:
@@ -64,42 +68,34 @@ def fold_rows(model: ReadModelType, todo: Sequence[Touch], rows: dict[Key, ReadM
 
 
 class Folder:
-    """Folds pages of one read model into its table in a read store, as the worker of one epoch."""
+    """Folds pages of one read model into its table in a read store, for whoever holds the shares."""
 
     def __init__(self, model: ReadModelType, table: Table, codec: EventCodec, store: ReadStore) -> None:
         self._model, self._table, self._codec, self._store = model, table, codec, store
-        self.epoch = 0
-        self.position = Position(0)
-        self.stored_position = Position(0)
 
-    async def open(self, *, restart: bool = False) -> str:
-        """Take the table over and stand where its checkpoint does; returns the stored fold fingerprint."""
-        checkpoint = await self._store.open(self._table, restart=restart)
-        self.stand_at(checkpoint)
-        return checkpoint.fold_fingerprint
+    async def fold(self, page: Sequence[RawEvent], shares: Sequence[Share], *, save_always: bool) -> Sequence[Share]:
+        """Fold the page into the partitions of the shares, and save rows and checkpoints together.
 
-    def stand_at(self, checkpoint: Checkpoint) -> None:
-        self.epoch, self.position, self.stored_position = checkpoint.epoch, checkpoint.position, checkpoint.position
-
-    async def fold(self, page: Sequence[RawEvent], *, save_always: bool) -> None:
-        """Fold the page and save rows and checkpoint together.
-
-        A page that touches no row is not saved, unless `save_always`: only the position moves on, in memory, and is
-        saved with the next rows. After a crash such pages are read again, to no effect. UnfoldableEventError names the
-        event that can't be taken; then nothing of the page was saved.
+        Returns the shares as they are stored then. A page that touches no row is not saved, unless `save_always`:
+        its shares come back as they were, and are saved with the next rows. After a crash such pages are read again, to
+        no effect. UnfoldableEventError names the event that can't be taken; then nothing of the page was saved.
         """
-        todo = touches(self._model, self._codec, page)
-        through = page[-1].position
-        if todo or save_always:
-            rows = await self._load({touch.key for touch in todo})
-            fold_rows(self._model, todo, rows)
-            try:
-                await self._save(rows, through)
-            except (FencedError, UnavailableError, CorruptStoreError):
-                raise
-            except Exception as error:
-                raise await self._blamed(todo, error) from error
-        self.position = through
+        mine = None if len(shares) == self._table.partitions else {share.partition for share in shares}
+        todo = touches(self._model, self._codec, page, mine)
+        if not todo and not save_always:
+            return shares
+        rows = await self._load({touch.key for touch in todo})
+        fold_rows(self._model, todo, rows)
+        try:
+            return await self._save(shares, rows, page[-1].position)
+        except (FencedError, UnavailableError, CorruptStoreError):
+            raise
+        except Exception as error:
+            raise await self._blamed(todo, error) from error
+
+    async def save_position(self, shares: Sequence[Share], position: Position) -> Sequence[Share]:
+        """Store how far pages without rows have come."""
+        return await self._save(shares, {}, position)
 
     async def _blamed(self, todo: Sequence[Touch], error: Exception) -> Exception:
         """The error with the event that made a row which can't be saved: found by doing the page again, slowly."""
@@ -114,11 +110,6 @@ class Folder:
                 return UnfoldableEventError(self._model.name, touch.stored.position, touch.stored.type, reason)
         return error
 
-    async def save_position(self) -> None:
-        """Store how far pages without rows have come."""
-        if self.position != self.stored_position:
-            await self._save({}, self.position)
-
     async def _load(self, keys: set[Key]) -> dict[Key, ReadModel | None]:
         if not keys:
             return {}
@@ -126,11 +117,12 @@ class Folder:
         from_row = self._model.from_row
         return {key: from_row(row) for key, row in found.items()}
 
-    async def _save(self, rows: dict[Key, ReadModel | None], through: Position) -> None:
+    async def _save(
+        self, shares: Sequence[Share], rows: dict[Key, ReadModel | None], through: Position
+    ) -> Sequence[Share]:
         changed = [self._as_row(key, row) for key, row in rows.items() if row is not None]
         deleted = [key for key, row in rows.items() if row is None]
-        await self._store.save(Fold(self._table, self.epoch, self.stored_position, through, changed, deleted))
-        self.stored_position = through
+        return await self._store.save(Fold(self._table, shares, through, changed, deleted))
 
     def _as_row(self, key: Key, row: ReadModel) -> Row:
         if self._model.key_of(row) != key:

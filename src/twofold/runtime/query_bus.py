@@ -16,6 +16,7 @@ from twofold.errors import (
     InvalidInputError,
     NotYetConsistentError,
     QueryTimeoutError,
+    ReadModelNotReadyError,
     TwofoldError,
 )
 from twofold.messages import Query
@@ -113,7 +114,7 @@ class QueryBus:
         started, code = perf_counter(), "ok"
         try:
             with self._gate:
-                viewed = [self._progress[self._names[cls]] for _, cls in kind.answer.views]
+                viewed = [self._usable(self._names[cls]) for _, cls in kind.answer.views]
                 if after is not None:
                     await self._reach(viewed, after, self._settings.consistency_wait_s if wait_s is None else wait_s)
                 position = Position(min([each.position for each in viewed], default=after or 0))
@@ -142,6 +143,12 @@ class QueryBus:
             correlation_id = new_id()
             logger.exception("answer-failed", query=kind.name, correlation_id=correlation_id)
             raise HandlerFailedError(kind.answer.name, correlation_id) from error
+
+    def _usable(self, name: str) -> Progress:
+        progress = self._progress[name]
+        if progress.hindrance:
+            raise ReadModelNotReadyError(name, progress.hindrance)
+        return progress
 
     async def _reach(self, viewed: Sequence[Progress], after: int, wait_s: float) -> None:
         if after < 0:

@@ -26,10 +26,14 @@ class Subscription:
         self._limit = min(_FIRST_PAGE, page_size)
         self.was_full = False
 
-    async def next_page(self) -> Sequence[RawEvent]:
-        """The next events, or none when the log's head is reached. `moved_to` tells the subscription to go on."""
-        page = await self._log.read(self.after, self._limit)
-        self.was_full = len(page) == self._limit
+    async def next_page(self, until: Position | None = None) -> Sequence[RawEvent]:
+        """The next events, or none when the log's head is reached; none beyond `until`.
+
+        `moved_to` tells the subscription to go on.
+        """
+        limit = self._limit if until is None else min(self._limit, until - self.after)
+        page = await self._log.read(self.after, limit)
+        self.was_full = len(page) == limit
         if page:
             self._check_dense(page)
             self._adapt(page)

@@ -6,6 +6,7 @@
             async with MyReadStore.at(tmp_path) as store, MyRowReader.open(tmp_path) as reader:
                 yield store, reader
 
+The store writes and leases in one object. How it leases is in `twofold.testing.leases_contract`, on the same fixture.
 The tests are coroutines: run them with `anyio_mode = "auto"`. They need pytest and hypothesis. Every call has a time
 limit, so that a store that hangs fails.
 """
@@ -21,20 +22,21 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from functools import cmp_to_key
-from typing import Any, cast
+from itertools import count, islice
+from typing import Any, Protocol, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twofold.errors import FencedError, InvalidInputError, StoreError, UnknownReadModelError
-from twofold.ports import Checkpoint, Find, Fold, ReadStore, RowReader
+from twofold.ports import Checkpoint, Find, Fold, Leases, ReadStore, RowReader, Share
 from twofold.stores.rows import order_value
 from twofold.stores.words import words
 from twofold.streams import START, Position
 from twofold.tables import Column, ColumnKind, Key, Row, Table
 
-__all__ = ["ReadStoreContract", "Worker"]
+__all__ = ["LeasingStore", "ReadStoreContract", "ReadStoreFixtures", "Worker"]
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
@@ -89,10 +91,23 @@ IN_JSON = dataclasses.replace(
 """Stores may read rows of such columns on another way."""
 
 
-def side_of(table: Table, **changes: Any) -> Table:
-    """The table that a rebuild of it folds into."""
-    changes = {"read_model": f"{table.read_model}~rebuild", "name": f"{table.name}__rebuild", **changes}
-    return dataclasses.replace(table, **changes)
+WIDER = dataclasses.replace(
+    SALES,
+    columns=(*SALES.columns, Column("units", ColumnKind.INTEGER)),
+    fingerprint="columns-2",
+    fold_fingerprint="code-2",
+    partitions=2,
+)
+"""The sales of later code."""
+
+SPREAD = dataclasses.replace(SALES, read_model="Spread", name="spread", partitions=4)
+SALES_REBUILD, SALES_FORMER = SALES.aside("rebuild"), SALES.aside("former")
+
+
+def rows_in(table: Table, partition: int, number: int = 1, *, best: str | None = None) -> list[Row]:
+    """Rows of SPREAD or a table like it whose keys belong to the partition."""
+    every = (sale(f"country {at}", at, best=best) for at in count())
+    return list(islice((row for row in every if table.partition_of(row[:2]) == partition), number))
 
 
 def sale(country: str, month: int, revenue: str | None = None, *, at: datetime | None = None, best: Any = None) -> Row:
@@ -106,24 +121,39 @@ def product(sku: str, title: str | None, text: str | None = None) -> Row:
 # --- a worker, and time limits ---------------------------------------------------------------------------------------
 
 
-class Worker:
-    """Folds into one table as a projector does: opens it, and saves from where it stands."""
+class LeasingStore(ReadStore, Leases, Protocol):
+    """What an adapter gives to projectors, in one object."""
 
-    def __init__(self, store: ReadStore, table: Table, checkpoint: Checkpoint) -> None:
-        self.store, self.table, self.checkpoint = store, table, checkpoint
-        self.position = checkpoint.position
+
+_numbers = count(1)
+
+
+class Worker:
+    """Folds into one table as a projector does that has it alone: takes every partition, and saves from there."""
+
+    def __init__(self, store: LeasingStore, table: Table, shares: Sequence[Share]) -> None:
+        self.store, self.table, self.shares = store, table, shares
 
     @classmethod
-    async def of(cls, store: ReadStore, table: Table, *rows: Row, restart: bool = False) -> Worker:
-        worker = cls(store, table, await store.open(table, restart=restart))
+    async def of(cls, store: LeasingStore, table: Table, *rows: Row, restart: bool = False) -> Worker:
+        await store.open(table, restart=restart)
+        worker = await cls.taking_over(store, table)
         if rows:
             await worker.save(*rows)
         return worker
 
+    @classmethod
+    async def taking_over(cls, store: LeasingStore, table: Table) -> Worker:
+        holder = f"worker {next(_numbers)}"
+        return cls(store, table, await store.seize(holder, table.read_model, 60.0, force=True))
+
+    @property
+    def position(self) -> Position:
+        return min(share.position for share in self.shares)
+
     async def save(self, *rows: Row, deleted: Sequence[Key] = ()) -> None:
         through = Position(self.position + 1)
-        await self.store.save(Fold(self.table, self.checkpoint.epoch, self.position, through, rows, deleted))
-        self.position = through
+        self.shares = await self.store.save(Fold(self.table, self.shares, through, rows, deleted))
 
 
 class _Limited:
@@ -147,7 +177,12 @@ class _Limited:
 # --- values ----------------------------------------------------------------------------------------------------------
 
 _TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
-_OFFSETS = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+_OFFSETS = (
+    st.timedeltas(timedelta(hours=-23), timedelta(hours=23))
+    # Python itself reads an offset of less than a second as none (datetime.fromisoformat), and no place ever had one.
+    .filter(lambda offset: not timedelta(0) < abs(offset) < timedelta(seconds=1))
+    .map(timezone)
+)
 _DATETIMES = st.datetimes(timezones=st.one_of(st.none(), st.just(UTC), _OFFSETS))
 _VALUES: Mapping[ColumnKind, st.SearchStrategy[Any]] = {
     ColumnKind.INTEGER: st.integers(-(2**63), 2**63 - 1),
@@ -268,77 +303,93 @@ EXAMPLES = settings(
 # --- the contract ----------------------------------------------------------------------------------------------------
 
 
-class ReadStoreContract:
+class ReadStoreFixtures:
     """`stores` supplies a fresh store and a reader of the same rows (they may be one object)."""
 
     call_timeout_s = 10.0
 
     @pytest.fixture
-    def stores(self) -> tuple[ReadStore, RowReader]:
+    def stores(self) -> tuple[LeasingStore, RowReader]:
         raise NotImplementedError("supply the fixture `stores`")
 
     @pytest.fixture
-    def store(self, stores: tuple[ReadStore, RowReader]) -> ReadStore:
-        return cast("ReadStore", _Limited(stores[0], self.call_timeout_s))
+    def store(self, stores: tuple[LeasingStore, RowReader]) -> LeasingStore:
+        return cast("LeasingStore", _Limited(stores[0], self.call_timeout_s))
 
     @pytest.fixture
-    def reader(self, stores: tuple[ReadStore, RowReader]) -> RowReader:
+    def reader(self, stores: tuple[LeasingStore, RowReader]) -> RowReader:
         return cast("RowReader", _Limited(stores[1], self.call_timeout_s))
+
+
+class ReadStoreContract(ReadStoreFixtures):
+    """What a ReadStore and its RowReader promise."""
 
     # opening
 
     async def test_a_new_table_is_empty_and_starts_before_the_first_event(
-        self, store: ReadStore, reader: RowReader
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         checkpoint = await store.open(SALES)
-        assert checkpoint == Checkpoint("Sales", START, checkpoint.epoch, "columns-1", "code-1", paused=False)
+        assert checkpoint == Checkpoint("Sales", (START,), "columns-1", "code-1", paused=False, error="", holders=("",))
         assert await store.checkpoints() == {"Sales": checkpoint}
         assert await reader.find(SALES, Find({})) == []
 
-    async def test_opening_again_keeps_rows_and_position_under_a_greater_epoch(
-        self, store: ReadStore, reader: RowReader
+    async def test_every_partition_has_a_checkpoint(self, store: LeasingStore) -> None:
+        checkpoint = await store.open(SPREAD)
+        assert (checkpoint.positions, checkpoint.holders) == ((START,) * 4, ("",) * 4)
+
+    async def test_opening_again_changes_nothing_and_fences_nobody(
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         first = await Worker.of(store, SALES, sale("EIRE", 1))
-        again = await store.open(SALES)
-        assert again.position == first.position
-        assert again.epoch > first.checkpoint.epoch
-        assert await reader.find(SALES, Find({})) == [sale("EIRE", 1)]
+        before = await store.checkpoints()
+        assert await store.open(SALES) == before["Sales"]
+        assert await store.checkpoints() == before
+        await first.save(sale("France", 1))
+        assert await reader.count(SALES, {}) == 2
 
-    async def test_a_table_of_other_columns_is_made_anew(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_table_that_other_code_made_is_left_as_it_is(self, store: LeasingStore, reader: RowReader) -> None:
         first = await Worker.of(store, SALES, sale("EIRE", 1))
-        wider = dataclasses.replace(
-            SALES, columns=(*SALES.columns, Column("units", ColumnKind.INTEGER)), fingerprint="columns-2"
-        )
-        anew = await Worker.of(store, wider, (*sale("France", 2), 5))
-        assert anew.checkpoint.position == START
-        assert anew.checkpoint.epoch > first.checkpoint.epoch
-        assert await reader.find(wider, Find({})) == [(*sale("France", 2), 5)]
+        found = await store.open(WIDER)
+        assert (found.fingerprint, found.fold_fingerprint, found.positions) == ("columns-1", "code-1", (1,))
+        await first.save(sale("France", 1))
+        assert await reader.find(SALES, Find({})) == [sale("EIRE", 1), sale("France", 1)]
+        changed = dataclasses.replace(SALES, fold_fingerprint="code-2")
+        assert (await store.open(changed)).fold_fingerprint == "code-1"
 
-    async def test_a_restart_makes_any_table_anew_and_no_other(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_restart_makes_any_table_anew_and_no_other(self, store: LeasingStore, reader: RowReader) -> None:
         await Worker.of(store, SALES, sale("EIRE", 1))
         other = await Worker.of(store, PRODUCTS, product("p1", "A lamp"))
-        assert (await store.open(SALES, restart=True)).position == START
+        assert (await store.open(SALES, restart=True)).positions == (START,)
         assert await reader.find(SALES, Find({})) == []
         await other.save(product("p2", "A desk"))
         assert await reader.count(PRODUCTS, {}) == 2
         assert [row[0] for row in await reader.search(PRODUCTS, "lamp", 9)] == ["p1"]
 
-    async def test_the_fold_fingerprint_is_returned_as_found_until_the_table_is_made_anew(
-        self, store: ReadStore
+    async def test_a_restart_takes_over_the_columns_the_fold_and_the_partitions(
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
-        changed = dataclasses.replace(SALES, fold_fingerprint="code-2")
-        await store.open(SALES)
-        assert (await store.open(changed)).fold_fingerprint == "code-1"
-        assert (await store.open(changed)).fold_fingerprint == "code-1"
-        assert (await store.open(changed, restart=True)).fold_fingerprint == "code-2"
+        await Worker.of(store, SALES, sale("EIRE", 1))
+        restarted = await store.open(WIDER, restart=True)
+        assert restarted == Checkpoint("Sales", (START, START), "columns-2", "code-2", holders=("", ""))
+        await (await Worker.taking_over(store, WIDER)).save((*sale("France", 2), 5))
+        assert await reader.find(WIDER, Find({})) == [(*sale("France", 2), 5)]
 
-    async def test_two_read_models_can_not_have_one_table(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_restart_voids_every_share(self, store: LeasingStore, reader: RowReader) -> None:
+        worker = await Worker.of(store, SPREAD)
+        await store.open(SPREAD, restart=True)
+        for share in worker.shares:
+            with pytest.raises(FencedError):
+                await store.save(Fold(SPREAD, [share], Position(1), rows_in(SPREAD, share.partition), []))
+        assert await reader.count(SPREAD, {}) == 0
+
+    async def test_two_read_models_can_not_have_one_table(self, store: LeasingStore, reader: RowReader) -> None:
         await Worker.of(store, SALES, sale("EIRE", 1))
         with pytest.raises(StoreError, match="Sales"):
             await store.open(dataclasses.replace(SALES, read_model="Other", name="Sales"))
         assert await reader.count(SALES, {}) == 1
 
-    async def test_reading_a_table_that_was_never_opened_says_so(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_reading_a_table_that_was_never_opened_says_so(self, store: LeasingStore, reader: RowReader) -> None:
         await store.open(PRODUCTS)
         for read in (
             store.load(SALES, [("EIRE", 1)]),
@@ -346,26 +397,34 @@ class ReadStoreContract:
             reader.find(SALES, Find({})),
             reader.find(SALES, Find({}, ("best",), start_after=("EIRE", 1))),
             reader.count(SALES, {}),
-            reader.search(side_of(PRODUCTS), "lamp", 9),
+            reader.search(PRODUCTS.aside("rebuild"), "lamp", 9),
         ):
             with pytest.raises(UnknownReadModelError, match=r"Sales|Products"):
                 await read
 
     async def test_reading_with_other_columns_than_the_table_has_says_so(
-        self, store: ReadStore, reader: RowReader
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         await Worker.of(store, SALES, sale("EIRE", 1))
-        wider = dataclasses.replace(
-            SALES, columns=(*SALES.columns, Column("units", ColumnKind.INTEGER)), fingerprint="columns-2"
-        )
         with pytest.raises(StoreError, match="columns"):
-            await reader.get(wider, [("EIRE", 1)])
+            await reader.get(WIDER, [("EIRE", 1)])
         with pytest.raises(StoreError, match="columns"):
-            await reader.find(wider, Find({}))
+            await reader.find(WIDER, Find({}))
+
+    async def test_rows_of_other_columns_than_the_table_has_are_refused(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
+        worker = await Worker.of(store, SALES, sale("EIRE", 1))
+        with pytest.raises(StoreError, match="columns"):
+            await store.save(Fold(WIDER, worker.shares, Position(2), [(*sale("France", 1), 5)], [("EIRE", 1)]))
+        await worker.save()
+        assert await reader.find(SALES, Find({})) == [sale("EIRE", 1)]
 
     # saving and loading
 
-    async def test_saved_rows_are_loaded_and_only_those_that_exist(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_saved_rows_are_loaded_and_only_those_that_exist(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
         await Worker.of(store, SALES, sale("EIRE", 1, "1.50"), sale("EIRE", 2), sale("France", 1))
         wanted = [("EIRE", 1), ("France", 1), ("France", 9)]
         rows = {("EIRE", 1): sale("EIRE", 1, "1.50"), ("France", 1): sale("France", 1)}
@@ -373,24 +432,26 @@ class ReadStoreContract:
         assert dict(await reader.get(SALES, wanted)) == rows
         assert dict(await store.load(SALES, [])) == {}
 
-    async def test_a_row_takes_the_place_of_the_one_with_its_key(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_row_takes_the_place_of_the_one_with_its_key(self, store: LeasingStore, reader: RowReader) -> None:
         worker = await Worker.of(store, SALES, sale("EIRE", 1, "1", best="lamp"))
         await worker.save(sale("EIRE", 1, "2"))
         assert await reader.find(SALES, Find({})) == [sale("EIRE", 1, "2")]
 
-    async def test_rows_and_checkpoint_are_saved_together(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_rows_and_checkpoint_are_saved_together(self, store: LeasingStore, reader: RowReader) -> None:
         worker = await Worker.of(store, SALES)
-        await store.save(Fold(SALES, worker.checkpoint.epoch, START, Position(17), [sale("EIRE", 1)], []))
-        assert (await store.checkpoints())["Sales"] == worker.checkpoint._replace(position=Position(17))
+        before = (await store.checkpoints())["Sales"]
+        moved = await store.save(Fold(SALES, worker.shares, Position(17), [sale("EIRE", 1)], []))
+        assert list(moved) == [share._replace(position=Position(17)) for share in worker.shares]
+        assert (await store.checkpoints())["Sales"] == before._replace(positions=(Position(17),))
         assert await reader.count(SALES, {}) == 1
 
-    async def test_a_page_without_rows_moves_the_checkpoint_alone(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_page_without_rows_moves_the_checkpoint_alone(self, store: LeasingStore, reader: RowReader) -> None:
         worker = await Worker.of(store, SALES)
         await worker.save()
         assert (await store.checkpoints())["Sales"].position == 1
         assert await reader.count(SALES, {}) == 0
 
-    async def test_deleted_rows_are_gone_and_may_come_again(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_deleted_rows_are_gone_and_may_come_again(self, store: LeasingStore, reader: RowReader) -> None:
         worker = await Worker.of(store, SALES, sale("EIRE", 1, "1"), sale("EIRE", 2), sale("France", 1))
         await worker.save(sale("Japan", 1), deleted=[("EIRE", 1), ("France", 1), ("never there", 1)])
         assert [row[:2] for row in await reader.find(SALES, Find({}))] == [("EIRE", 2), ("Japan", 1)]
@@ -398,14 +459,14 @@ class ReadStoreContract:
         await worker.save(sale("EIRE", 1, "2"))
         assert dict(await store.load(SALES, [("EIRE", 1)])) == {("EIRE", 1): sale("EIRE", 1, "2")}
 
-    async def test_a_large_page_is_saved_and_loaded_whole(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_large_page_is_saved_and_loaded_whole(self, store: LeasingStore, reader: RowReader) -> None:
         rows = [sale(f"country {number % 7}", number, str(number)) for number in range(3_333)]
         worker = await Worker.of(store, SALES, *rows)
         assert dict(await store.load(SALES, [row[:2] for row in rows])) == {row[:2]: row for row in rows}
         await worker.save(deleted=[row[:2] for row in rows[1:]])
         assert await reader.find(SALES, Find({})) == rows[:1]
 
-    async def test_changing_what_was_saved_changes_nothing_stored(self, store: ReadStore) -> None:
+    async def test_changing_what_was_saved_changes_nothing_stored(self, store: LeasingStore) -> None:
         content = bytearray(b"before")
         row = list(row_with(ColumnKind.BYTES, content))
         await Worker.of(store, EVERY_KIND, cast("Row", row))
@@ -414,7 +475,7 @@ class ReadStoreContract:
         loaded = await store.load(EVERY_KIND, [(1,), (2,)])
         assert dict(loaded) == {(1,): row_with(ColumnKind.BYTES, b"before")}
 
-    async def test_readers_see_all_of_a_save_or_nothing_of_it(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_readers_see_all_of_a_save_or_nothing_of_it(self, store: LeasingStore, reader: RowReader) -> None:
         worker = await Worker.of(store, SALES, sale("A", 1, "0"), sale("B", 1, "0"))
         done = asyncio.Event()
 
@@ -430,32 +491,82 @@ class ReadStoreContract:
                 await worker.save(sale("A", 1, str(number)), sale("B", 1, str(number)))
             done.set()
 
+    # partitions
+
+    async def test_partitions_move_independently(self, store: LeasingStore, reader: RowReader) -> None:
+        worker = await Worker.of(store, SPREAD)
+        first, second, third, _ = worker.shares
+        await store.save(Fold(SPREAD, [second], Position(5), rows_in(SPREAD, 1), []))
+        moved = await store.save(Fold(SPREAD, [third, first], Position(3), rows_in(SPREAD, 0) + rows_in(SPREAD, 2), []))
+        assert [share.partition for share in moved] == [2, 0]
+        await store.save(Fold(SPREAD, [moved[1]], Position(9), [], [rows_in(SPREAD, 0)[0][:2]]))
+        checkpoint = (await store.checkpoints())["Spread"]
+        assert (checkpoint.positions, checkpoint.position) == ((9, 5, 3, 0), 0)
+        assert await reader.count(SPREAD, {}) == 2
+
+    async def test_a_fold_over_several_partitions_is_all_or_none(self, store: LeasingStore, reader: RowReader) -> None:
+        worker = await Worker.of(store, SPREAD)
+        (moved,) = await store.save(Fold(SPREAD, worker.shares[2:3], Position(1), [], []))
+        rows = [row for partition in range(4) for row in rows_in(SPREAD, partition)]
+        with pytest.raises(FencedError, match=r"partition 2 of Spread.* at 1 in epoch .* from 0 in epoch"):
+            await store.save(Fold(SPREAD, worker.shares, Position(1), rows, []))
+        assert (await store.checkpoints())["Spread"].positions == (0, 0, 1, 0)
+        assert await reader.count(SPREAD, {}) == 0
+        await store.save(Fold(SPREAD, [*worker.shares[:2], moved, worker.shares[3]], Position(2), rows, []))
+        assert (await store.checkpoints())["Spread"].positions == (2, 2, 2, 2)
+        assert await reader.count(SPREAD, {}) == 4
+
+    async def test_a_taken_share_fences_the_fold_that_holds_it_and_no_other(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
+        worker = await Worker.of(store, SPREAD)
+        stale = worker.shares[1]._replace(epoch=worker.shares[1].epoch - 1)
+        with pytest.raises(FencedError, match="partition 1 of Spread"):
+            await store.save(Fold(SPREAD, [worker.shares[0], stale], Position(1), rows_in(SPREAD, 0), []))
+        assert await reader.count(SPREAD, {}) == 0
+        await store.save(Fold(SPREAD, worker.shares[:1], Position(1), rows_in(SPREAD, 0), []))
+        assert await reader.count(SPREAD, {}) == 1
+
     # fencing
 
-    async def test_the_worker_of_an_earlier_epoch_writes_nothing(self, store: ReadStore, reader: RowReader) -> None:
-        stale = await Worker.of(store, SALES)
-        fresh = await Worker.of(store, SALES)
+    async def test_the_worker_of_an_earlier_epoch_writes_nothing(self, store: LeasingStore, reader: RowReader) -> None:
+        stale = await Worker.of(store, SALES, sale("France", 1))
+        fresh = await Worker.taking_over(store, SALES)
+        before = await store.checkpoints()
         with pytest.raises(FencedError, match="Sales"):
-            await stale.save(sale("EIRE", 1))
-        assert (await store.checkpoints())["Sales"] == fresh.checkpoint
-        assert await reader.count(SALES, {}) == 0
+            await stale.save(sale("EIRE", 1), deleted=[("France", 1)])
+        assert await store.checkpoints() == before
+        assert await reader.find(SALES, Find({})) == [sale("France", 1)]
         await fresh.save(sale("EIRE", 1))
 
     async def test_a_page_that_does_not_start_at_the_checkpoint_writes_nothing(
-        self, store: ReadStore, reader: RowReader
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         worker = await Worker.of(store, SALES, sale("EIRE", 1, "1"))
         for after in (START, Position(2)):
+            shares = [share._replace(position=after) for share in worker.shares]
             with pytest.raises(FencedError, match="Sales"):
-                await store.save(
-                    Fold(SALES, worker.checkpoint.epoch, after, Position(3), [sale("EIRE", 1, "2")], [("EIRE", 1)])
-                )
+                await store.save(Fold(SALES, shares, Position(3), [sale("EIRE", 1, "2")], [("EIRE", 1)]))
         assert (await store.checkpoints())["Sales"].position == 1
         assert await reader.find(SALES, Find({})) == [sale("EIRE", 1, "1")]
 
-    async def test_a_read_model_that_was_never_opened_is_fenced(self, store: ReadStore) -> None:
+    async def test_nothing_is_saved_without_a_share(self, store: LeasingStore, reader: RowReader) -> None:
+        await Worker.of(store, SALES)
         with pytest.raises(FencedError, match="Sales"):
-            await store.save(Fold(SALES, 1, START, Position(1), [], []))
+            await store.save(Fold(SALES, [], Position(1), [sale("EIRE", 1)], []))
+        assert await reader.count(SALES, {}) == 0
+
+    async def test_a_partition_that_is_not_there_is_fenced(self, store: LeasingStore) -> None:
+        worker = await Worker.of(store, SALES)
+        beyond = worker.shares[0]._replace(partition=1)
+        for shares in ([beyond], [worker.shares[0], beyond]):
+            with pytest.raises(FencedError, match="partition 1 of Sales"):
+                await store.save(Fold(SALES, shares, Position(1), [], []))
+        await worker.save()
+
+    async def test_a_read_model_that_was_never_opened_is_fenced(self, store: LeasingStore) -> None:
+        with pytest.raises(FencedError, match="Sales"):
+            await store.save(Fold(SALES, [Share(0, 1, START)], Position(1), [], []))
         assert await store.checkpoints() == {}
 
     # values
@@ -463,7 +574,7 @@ class ReadStoreContract:
     @EXAMPLES
     @given(saved=_TABLES_WITH_ROWS)
     async def test_rows_of_every_kind_survive_exactly(
-        self, store: ReadStore, reader: RowReader, saved: tuple[Any, ...]
+        self, store: LeasingStore, reader: RowReader, saved: tuple[Any, ...]
     ) -> None:
         table, *rows = saved
         await Worker.of(store, table, *rows, restart=True)
@@ -472,7 +583,7 @@ class ReadStoreContract:
         assert [written(row) for row in await reader.find(table, Find({}))] == [written(row) for row in rows]
 
     @pytest.mark.parametrize("table", [EVERY_KIND, IN_JSON], ids=["every kind", "kinds that JSON holds"])
-    async def test_extreme_values_survive_exactly(self, store: ReadStore, reader: RowReader, table: Table) -> None:
+    async def test_extreme_values_survive_exactly(self, store: LeasingStore, reader: RowReader, table: Table) -> None:
         kinds = {column.kind for column in table.columns}
         values = [value for value in EXTREMES if _KIND_OF[type(value)] in kinds]
         rows = [row_with(_KIND_OF[type(each)], each, number=at, table=table) for at, each in enumerate(values)]
@@ -500,7 +611,7 @@ class ReadStoreContract:
         ],
     )
     async def test_a_value_that_a_column_can_not_hold_is_named_and_nothing_is_written(
-        self, store: ReadStore, reader: RowReader, kind: ColumnKind, value: Any
+        self, store: LeasingStore, reader: RowReader, kind: ColumnKind, value: Any
     ) -> None:
         worker = await Worker.of(store, EVERY_KIND, row_with(kind, None))
         with pytest.raises(StoreError, match=f"a {kind.value} can't hold"):
@@ -508,18 +619,18 @@ class ReadStoreContract:
         assert [row[0] for row in await reader.find(EVERY_KIND, Find({}))] == [1]
         assert (await store.checkpoints())["Every Kind"].position == 1
 
-    async def test_a_row_of_the_wrong_length_is_refused(self, store: ReadStore) -> None:
+    async def test_a_row_of_the_wrong_length_is_refused(self, store: LeasingStore) -> None:
         worker = await Worker.of(store, SALES)
         for row in (("EIRE", 1), (*sale("EIRE", 1), None)):
             with pytest.raises(StoreError, match="needs 5 values"):
                 await worker.save(row)
 
-    async def test_a_key_is_never_none(self, store: ReadStore) -> None:
+    async def test_a_key_is_never_none(self, store: LeasingStore) -> None:
         worker = await Worker.of(store, SALES)
         with pytest.raises(StoreError, match="month"):
             await worker.save(("EIRE", None, None, None, None))
 
-    async def test_whole_numbers_are_taken_for_decimals_and_reals(self, store: ReadStore) -> None:
+    async def test_whole_numbers_are_taken_for_decimals_and_reals(self, store: LeasingStore) -> None:
         await Worker.of(store, EVERY_KIND, row_with(ColumnKind.DECIMAL, 2), row_with(ColumnKind.REAL, 3, number=2))
         loaded = await store.load(EVERY_KIND, [(1,), (2,)])
         assert written(loaded[(1,)]) == written(row_with(ColumnKind.DECIMAL, Decimal(2)))
@@ -539,7 +650,7 @@ class ReadStoreContract:
         ],
     )
     async def test_keys_may_be_of_any_kind(
-        self, store: ReadStore, reader: RowReader, kind: ColumnKind, one: Any, other: Any
+        self, store: LeasingStore, reader: RowReader, kind: ColumnKind, one: Any, other: Any
     ) -> None:
         table = Table("Keyed", "keyed", (Column("n", ColumnKind.INTEGER), Column("k", kind)), ("k",))
         worker = await Worker.of(store, table, (1, one), (2, other))
@@ -550,7 +661,7 @@ class ReadStoreContract:
         await worker.save((3, other), deleted=[(one,)])
         assert await reader.find(table, Find({})) == [(3, other)]
 
-    async def test_keys_are_the_same_when_their_values_are(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_keys_are_the_same_when_their_values_are(self, store: LeasingStore, reader: RowReader) -> None:
         table = Table(
             "Keyed",
             "keyed",
@@ -565,7 +676,7 @@ class ReadStoreContract:
         await worker.save(deleted=[(Decimal("15E-1"), later)])
         assert await reader.count(table, {}) == 0
 
-    async def test_zero_is_one_key_and_a_time_in_a_key_has_a_time_in_utc(self, store: ReadStore) -> None:
+    async def test_zero_is_one_key_and_a_time_in_a_key_has_a_time_in_utc(self, store: LeasingStore) -> None:
         zero = Table("Zero", "zero", (Column("k", ColumnKind.DECIMAL),), ("k",))
         await Worker.of(store, zero, (Decimal("0.00"),))
         assert dict(await store.load(zero, [(Decimal("-0E+5"),)])) == {(Decimal(0),): (Decimal(0),)}
@@ -574,7 +685,7 @@ class ReadStoreContract:
         with pytest.raises(StoreError, match="no time in UTC"):
             await worker.save((datetime.min.replace(tzinfo=timezone(timedelta(hours=1))),))
 
-    async def test_key_columns_may_stand_anywhere_in_any_order(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_key_columns_may_stand_anywhere_in_any_order(self, store: LeasingStore, reader: RowReader) -> None:
         names = [("b", ColumnKind.TEXT), ("n", ColumnKind.INTEGER), ("a", ColumnKind.INTEGER)]
         table = Table("Apart", "apart", tuple(Column(*each) for each in names), ("a", "b"))
         worker = await Worker.of(store, table, ("x", 1, 10), ("y", 2, 10), ("x", 3, 9))
@@ -584,7 +695,7 @@ class ReadStoreContract:
         await worker.save(deleted=[(10, "x")])
         assert [row[1] for row in await reader.find(table, Find({}, ("-n",)))] == [3, 2]
 
-    async def test_enum_members_are_taken_for_their_values(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_enum_members_are_taken_for_their_values(self, store: LeasingStore, reader: RowReader) -> None:
         class Country(Enum):
             EIRE = "EIRE"
 
@@ -593,7 +704,9 @@ class ReadStoreContract:
             sale("EIRE", 1, best="EIRE")
         ]
 
-    async def test_a_table_may_have_only_a_key_or_very_many_columns(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_table_may_have_only_a_key_or_very_many_columns(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
         narrow = Table("Narrow", "narrow", (Column("k", ColumnKind.TEXT),), ("k",))
         worker = await Worker.of(store, narrow, ("a",), ("b",))
         await worker.save(("a",))
@@ -607,7 +720,7 @@ class ReadStoreContract:
     @EXAMPLES
     @given(rows=_SALES, order_by=_ORDERS, limit=st.integers(1, 7), best=st.none() | _FEW["best"])
     async def test_pages_of_any_order_equal_a_sorted_list(
-        self, store: ReadStore, reader: RowReader, rows: list[Row], order_by: tuple[str, ...], limit: int, best: Any
+        self, store: LeasingStore, reader: RowReader, rows: list[Row], order_by: tuple[str, ...], limit: int, best: Any
     ) -> None:
         table = {row[:2]: row for row in rows}
         await Worker.of(store, SALES, *table.values(), restart=True)
@@ -620,7 +733,7 @@ class ReadStoreContract:
             pages += await reader.find(SALES, Find(equals, order_by, limit, after))
         assert pages == wanted
 
-    async def test_order_is_by_value_with_none_first(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_order_is_by_value_with_none_first(self, store: LeasingStore, reader: RowReader) -> None:
         revenues = ["100", "9", "9.00", None, "-1", "1E+2"]
         await Worker.of(store, SALES, *(sale("A", month, revenue) for month, revenue in enumerate(revenues)))
 
@@ -634,7 +747,7 @@ class ReadStoreContract:
     @EXAMPLES
     @given(values=st.lists(st.decimals(allow_nan=False, allow_infinity=False), min_size=1, max_size=8))
     async def test_decimals_are_found_and_ordered_by_value(
-        self, store: ReadStore, reader: RowReader, values: list[Decimal]
+        self, store: LeasingStore, reader: RowReader, values: list[Decimal]
     ) -> None:
         rows = [row_with(ColumnKind.DECIMAL, value, number=at) for at, value in enumerate(values)]
         await Worker.of(store, EVERY_KIND, *rows, restart=True)
@@ -646,7 +759,7 @@ class ReadStoreContract:
     @EXAMPLES
     @given(values=st.lists(_DATETIMES, max_size=8))
     async def test_times_are_ordered_by_instant(
-        self, store: ReadStore, reader: RowReader, values: list[datetime]
+        self, store: LeasingStore, reader: RowReader, values: list[datetime]
     ) -> None:
         rows = [row_with(ColumnKind.DATETIME, value, number=at) for at, value in enumerate(values)]
         await Worker.of(store, EVERY_KIND, *rows, restart=True)
@@ -655,7 +768,7 @@ class ReadStoreContract:
         assert [instants[row[0]] for row in found] == sorted(instants, reverse=True)
 
     async def test_times_are_found_by_instant_and_without_a_zone_count_as_utc(
-        self, store: ReadStore, reader: RowReader
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         times = [NOON, NOON.astimezone(timezone(timedelta(hours=-9))), NOON.replace(tzinfo=None)]
         other = NOON + timedelta(microseconds=1)
@@ -667,14 +780,14 @@ class ReadStoreContract:
 
     @EXAMPLES
     @given(row=rows_of(EVERY_KIND, 1))
-    async def test_a_row_is_found_by_each_of_its_values(self, store: ReadStore, reader: RowReader, row: Row) -> None:
+    async def test_a_row_is_found_by_each_of_its_values(self, store: LeasingStore, reader: RowReader, row: Row) -> None:
         await Worker.of(store, EVERY_KIND, row, restart=True)
         for column, value in zip(EVERY_KIND.columns, row, strict=True):
             assert await reader.count(EVERY_KIND, {column.name: value}) == 1
         everything = dict(zip([column.name for column in EVERY_KIND.columns], row, strict=True))
         assert len(await reader.find(EVERY_KIND, Find(everything))) == 1
 
-    async def test_none_equals_none_and_nothing_else(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_none_equals_none_and_nothing_else(self, store: LeasingStore, reader: RowReader) -> None:
         await Worker.of(store, SALES, sale("A", 1, best=None), sale("B", 1, best=""), sale("C", 1, best="x"))
         assert [row[0] for row in await reader.find(SALES, Find({"best": None}))] == ["A"]
         assert [row[0] for row in await reader.find(SALES, Find({"best": ""}))] == ["B"]
@@ -682,7 +795,7 @@ class ReadStoreContract:
         assert await reader.count(SALES, {"best": None, "country": "B"}) == 0
 
     async def test_a_page_may_start_behind_a_row_that_is_gone_when_the_key_is_the_order(
-        self, store: ReadStore, reader: RowReader
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         await Worker.of(store, SALES, *(sale(country, month) for country in "AC" for month in (1, 3)))
 
@@ -694,13 +807,13 @@ class ReadStoreContract:
         assert await keys("-month", after=("B", 2)) == [("A", 1), ("C", 1)]
 
     async def test_a_page_can_not_start_behind_a_row_that_is_gone_in_another_order(
-        self, store: ReadStore, reader: RowReader
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         await Worker.of(store, SALES, sale("A", 1))
         with pytest.raises(InvalidInputError, match="first page"):
             await reader.find(SALES, Find({}, ("revenue",), start_after=("B", 1)))
 
-    async def test_limits(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_limits(self, store: LeasingStore, reader: RowReader) -> None:
         await Worker.of(store, SALES, *(sale("A", month) for month in range(5)))
         for limit, found in ((0, 0), (2, 2), (5, 5), (10**30, 5), (None, 5)):
             assert len(await reader.find(SALES, Find({}, limit=limit))) == found
@@ -708,7 +821,7 @@ class ReadStoreContract:
             await reader.find(SALES, Find({}, limit=-1))
 
     async def test_a_column_that_is_not_there_is_named_with_those_that_are(
-        self, store: ReadStore, reader: RowReader
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         await store.open(SALES)
         for read in (
@@ -720,7 +833,7 @@ class ReadStoreContract:
                 await read
 
     async def test_a_value_of_another_kind_than_the_column_is_refused(
-        self, store: ReadStore, reader: RowReader
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         await store.open(SALES)
         for equals in ({"month": "1"}, {"revenue": 0.5}, {"best": 1}, {"last_at": "2024-01-01"}):
@@ -732,7 +845,7 @@ class ReadStoreContract:
     # searching
 
     async def test_search_finds_rows_whose_words_start_with_every_word(
-        self, store: ReadStore, reader: RowReader
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         await Worker.of(
             store,
@@ -759,13 +872,13 @@ class ReadStoreContract:
         for text, found in expected.items():
             assert {row[0] for row in await reader.search(PRODUCTS, text, 9)} == found, text
 
-    async def test_a_text_without_words_finds_nothing(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_text_without_words_finds_nothing(self, store: LeasingStore, reader: RowReader) -> None:
         await Worker.of(store, PRODUCTS, product("p1", "A lamp"), product("p2", None))
         for text in ("", " ", '"', "*", "-", "()", "\0", "\ud800", "…"):
             assert await reader.search(PRODUCTS, text, 9) == []
 
     async def test_operators_of_a_query_language_are_words_like_others(
-        self, store: ReadStore, reader: RowReader
+        self, store: LeasingStore, reader: RowReader
     ) -> None:
         await Worker.of(store, PRODUCTS, product("p1", "lamp AND desk"), product("p2", "lamp desk"))
         for text in ("lamp AND desk", '"lamp" AND', "and", "AND*", "title:lamp and"):
@@ -776,14 +889,14 @@ class ReadStoreContract:
     @EXAMPLES
     @given(searched=_searched())
     async def test_search_finds_the_same_rows_as_looking_at_each(
-        self, store: ReadStore, reader: RowReader, searched: tuple[list[Row], str]
+        self, store: LeasingStore, reader: RowReader, searched: tuple[list[Row], str]
     ) -> None:
         rows, text = searched
         await Worker.of(store, PRODUCTS, *rows, restart=True)
         found = {row[0] for row in await reader.search(PRODUCTS, text, 9)}
         assert found == {row[0] for row in rows if holds_words(row, text)}
 
-    async def test_search_knows_rows_as_they_are_now(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_search_knows_rows_as_they_are_now(self, store: LeasingStore, reader: RowReader) -> None:
         worker = await Worker.of(store, PRODUCTS, product("p1", "Red lamp"), product("p2", "Red desk"))
         await worker.save(product("p1", "Blue lamp", "red no more"), ("p2", "Red desk", None, None))
         await worker.save(product("p1", "Blue lamp"), product("p3", "Red sofa"))
@@ -797,7 +910,7 @@ class ReadStoreContract:
         await worker.save(product("p2", "Green desk"))
         assert (await found("red"), await found("desk")) == ({"p3"}, {"p2"})
 
-    async def test_better_rows_come_first_and_the_key_breaks_ties(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_better_rows_come_first_and_the_key_breaks_ties(self, store: LeasingStore, reader: RowReader) -> None:
         others = [product(f"x{at}", "an ordinary thing") for at in range(20)]
         await Worker.of(
             store,
@@ -815,82 +928,154 @@ class ReadStoreContract:
         with pytest.raises(InvalidInputError, match="-1"):
             await reader.search(PRODUCTS, "lamp", -1)
 
-    async def test_a_very_long_search_is_a_search(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_very_long_search_is_a_search(self, store: LeasingStore, reader: RowReader) -> None:
         await Worker.of(store, PRODUCTS, product("p1", " ".join(f"w{at}" for at in range(500))))
         assert len(await reader.search(PRODUCTS, " ".join(f"w{at}" for at in range(500)), 9)) == 1
         assert await reader.search(PRODUCTS, " ".join(f"w{at}" for at in range(501)), 9) == []
 
-    async def test_a_table_without_search_says_so(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_table_without_search_says_so(self, store: LeasingStore, reader: RowReader) -> None:
         await store.open(SALES)
         with pytest.raises(ValueError, match="Sales"):
             await reader.search(SALES, "lamp", 9)
 
-    # rebuilding
+    # promoting and dropping
 
-    async def test_a_promoted_table_takes_the_place_of_the_live_one(self, store: ReadStore, reader: RowReader) -> None:
-        live = await Worker.of(store, PRODUCTS, product("old", "An old lamp"))
-        side = side_of(PRODUCTS, fingerprint="columns-1")
+    async def test_a_promoted_table_takes_the_place_of_the_live_one(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
+        await Worker.of(store, PRODUCTS, product("old", "An old lamp"))
+        side = dataclasses.replace(PRODUCTS, fold_fingerprint="code-2").aside("rebuild")
         rebuilt = await Worker.of(store, side, product("new", "A new lamp"))
         await rebuilt.save(product("newer", "A newer lamp"))
-        promoted = await store.promote(side, dataclasses.replace(PRODUCTS, fold_fingerprint="code-2"))
-        assert (promoted.read_model, promoted.position, promoted.fold_fingerprint) == ("Products", 2, "code-2")
-        assert promoted.epoch > max(live.checkpoint.epoch, rebuilt.checkpoint.epoch)
-        assert await store.checkpoints() == {"Products": promoted}
+        promoted = await store.promote(side, PRODUCTS)
+        assert promoted == Checkpoint("Products", (Position(2),), "columns-1", "code-2", holders=("",))
+        assert (await store.checkpoints())["Products"] == promoted
         assert {row[0] for row in await reader.find(PRODUCTS, Find({}))} == {"new", "newer"}
         assert {row[0] for row in await reader.search(PRODUCTS, "lamp", 9)} == {"new", "newer"}
+        assert (await store.checkpoints()).keys() == {"Products", "Products~former"}
         with pytest.raises(UnknownReadModelError):
             await reader.find(side, Find({}))
 
-    async def test_a_promoted_table_is_folded_on(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_promotion_keeps_the_former_table(self, store: LeasingStore, reader: RowReader) -> None:
+        former, side = PRODUCTS.aside("former"), PRODUCTS.aside("rebuild")
+        await Worker.of(store, PRODUCTS, product("p1", "First lamp"))
+        for number in (2, 3):
+            rebuilt = await Worker.of(store, side, product(f"p{number}", "Lamp"))
+            await rebuilt.save()
+            await store.promote(side, PRODUCTS)
+            kept = (await store.checkpoints())["Products~former"]
+            assert kept == Checkpoint("Products~former", (Position(number - 1),), "columns-1", "", holders=("",))
+            assert [row[0] for row in await reader.find(former, Find({}))] == [f"p{number - 1}"]
+            assert [row[0] for row in await reader.search(former, "lamp", 9)] == [f"p{number - 1}"]
+
+    async def test_a_promotion_can_be_taken_back(self, store: LeasingStore, reader: RowReader) -> None:
+        await Worker.of(store, SALES, sale("EIRE", 1))
+        await Worker.of(store, WIDER.aside("rebuild"), (*sale("France", 1), 5))
+        assert (await store.promote(WIDER.aside("rebuild"), WIDER)).fingerprint == "columns-2"
+        back = await store.promote(SALES_FORMER, WIDER)
+        assert back == Checkpoint("Sales", (Position(1),), "columns-1", "code-1", holders=("",))
+        assert await reader.find(SALES, Find({})) == [sale("EIRE", 1)]
+        assert await reader.find(WIDER.aside("former"), Find({})) == [(*sale("France", 1), 5)]
+        assert (await store.checkpoints()).keys() == {"Sales", "Sales~former"}
+        await (await Worker.taking_over(store, SALES)).save(sale("Japan", 1))
+        await store.promote(WIDER.aside("former"), WIDER)
+        assert await reader.find(WIDER, Find({})) == [(*sale("France", 1), 5)]
+
+    async def test_a_promoted_table_is_folded_on(self, store: LeasingStore, reader: RowReader) -> None:
         await Worker.of(store, PRODUCTS)
-        for round_number in range(4):
-            side = await Worker.of(store, side_of(PRODUCTS), product("p1", f"lamp {round_number}"), restart=True)
-            worker = Worker(store, PRODUCTS, await store.promote(side.table, PRODUCTS))
-            await worker.save(product("p2", f"desk {round_number}"))
-            assert [row[0] for row in await reader.search(PRODUCTS, f"{round_number}", 9)] == ["p1", "p2"]
+        for number in range(4):
+            side = await Worker.of(store, PRODUCTS.aside("rebuild"), product("p1", f"lamp {number}"))
+            await store.promote(side.table, PRODUCTS)
+            worker = await Worker.taking_over(store, PRODUCTS)
+            await worker.save(product("p2", f"desk {number}"))
+            assert [row[0] for row in await reader.search(PRODUCTS, f"{number}", 9)] == ["p1", "p2"]
         assert (await store.open(PRODUCTS)).position == 2
 
-    async def test_a_promotion_fences_the_workers_of_both_tables(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_promotion_fences_the_workers_of_both_tables(self, store: LeasingStore, reader: RowReader) -> None:
         live = await Worker.of(store, SALES)
-        rebuilt = await Worker.of(store, side_of(SALES), sale("EIRE", 1))
-        await store.promote(rebuilt.table, SALES)
+        rebuilt = await Worker.of(store, SALES_REBUILD)
+        await store.promote(SALES_REBUILD, SALES)
         for worker in (live, rebuilt):
-            with pytest.raises(FencedError):
-                await worker.save(sale("France", 1))
-        assert await reader.count(SALES, {}) == 1
+            for table in (SALES, SALES_REBUILD, SALES_FORMER):
+                with pytest.raises(FencedError):
+                    await store.save(Fold(table, worker.shares, Position(1), [sale("France", 1)], []))
+        assert await reader.count(SALES, {}) == await reader.count(SALES_FORMER, {}) == 0
 
-    async def test_the_worker_of_an_earlier_rebuild_never_writes_into_a_later_one(self, store: ReadStore) -> None:
+    async def test_the_worker_of_an_earlier_rebuild_never_writes_into_a_later_one(self, store: LeasingStore) -> None:
         await store.open(SALES)
-        earlier = await Worker.of(store, side_of(SALES))
-        await store.promote(earlier.table, SALES)
-        later = await Worker.of(store, side_of(SALES))
+        earlier = await Worker.of(store, SALES_REBUILD)
+        await store.promote(SALES_REBUILD, SALES)
+        later = await Worker.of(store, SALES_REBUILD)
         assert later.position == earlier.position
         with pytest.raises(FencedError):
             await earlier.save(sale("EIRE", 1))
 
-    async def test_a_table_can_be_promoted_where_no_live_one_was(self, store: ReadStore, reader: RowReader) -> None:
-        rebuilt = await Worker.of(store, side_of(SALES), sale("EIRE", 1))
+    async def test_a_table_can_be_promoted_where_no_live_one_was(self, store: LeasingStore, reader: RowReader) -> None:
+        rebuilt = await Worker.of(store, SALES_REBUILD, sale("EIRE", 1))
         assert (await store.promote(rebuilt.table, SALES)).position == 1
         assert await reader.count(SALES, {}) == 1
+        assert (await store.checkpoints()).keys() == {"Sales"}
 
-    async def test_a_table_of_other_columns_can_be_promoted(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_table_of_other_columns_and_partitions_can_be_promoted(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
         await Worker.of(store, SALES, sale("EIRE", 1))
-        wider = dataclasses.replace(
-            SALES, columns=(*SALES.columns, Column("units", ColumnKind.INTEGER)), fingerprint="columns-2"
-        )
-        rebuilt = await Worker.of(store, side_of(wider), (*sale("EIRE", 1), 5))
-        assert (await store.promote(rebuilt.table, wider)).fingerprint == "columns-2"
-        assert await reader.find(wider, Find({})) == [(*sale("EIRE", 1), 5)]
-        assert (await store.open(wider)).position == 1
+        await Worker.of(store, WIDER.aside("rebuild"), (*sale("EIRE", 1), 5))
+        promoted = await store.promote(WIDER.aside("rebuild"), WIDER)
+        assert promoted == Checkpoint("Sales", (Position(1),) * 2, "columns-2", "code-2", holders=("", ""))
+        assert await reader.find(WIDER, Find({})) == [(*sale("EIRE", 1), 5)]
+        assert await reader.find(SALES_FORMER, Find({})) == [sale("EIRE", 1)]
+        assert await store.open(WIDER) == promoted
+        await (await Worker.taking_over(store, WIDER)).save((*sale("France", 1), 6))
+        assert await reader.count(WIDER, {}) == 2
 
-    async def test_promoting_what_was_never_opened_changes_nothing(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_promoting_what_was_never_opened_changes_nothing(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
         live = await Worker.of(store, SALES, sale("EIRE", 1))
         with pytest.raises(UnknownReadModelError, match="Sales~rebuild"):
-            await store.promote(side_of(SALES), SALES)
+            await store.promote(SALES_REBUILD, SALES)
         assert await reader.count(SALES, {}) == 1
         await live.save()
 
-    async def test_readers_never_miss_a_table_while_it_is_promoted(self, store: ReadStore, reader: RowReader) -> None:
+    async def test_a_dropped_read_model_is_gone_and_no_other(self, store: LeasingStore, reader: RowReader) -> None:
+        worker = await Worker.of(store, PRODUCTS, product("p1", "A lamp"))
+        other = await Worker.of(store, PRODUCTS.aside("former"), product("p1", "A former lamp"))
+        await store.drop("Products")
+        assert (await store.checkpoints()).keys() == (await reader.checkpoints()).keys() == {"Products~former"}
+        with pytest.raises(UnknownReadModelError):
+            await reader.search(PRODUCTS, "lamp", 9)
+        with pytest.raises(FencedError):
+            await worker.save()
+        await other.save(product("p2", "Another former lamp"))
+        assert len(await reader.search(other.table, "lamp", 9)) == 2
+
+    async def test_dropping_what_is_not_there_changes_nothing(self, store: LeasingStore, reader: RowReader) -> None:
+        worker = await Worker.of(store, SALES, sale("EIRE", 1))
+        await store.drop("Sales~former")
+        await store.drop("nothing")
+        await worker.save(sale("France", 1))
+        assert await reader.count(SALES, {}) == 2
+
+    async def test_a_dropped_read_model_can_be_opened_again_and_earlier_workers_stay_fenced(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
+        earlier = await Worker.of(store, PRODUCTS)
+        for _ in range(3):
+            await store.drop("Products")
+            assert (await store.open(PRODUCTS)).position == START
+            with pytest.raises(FencedError):
+                await earlier.save(product("p1", "A stale lamp"))
+            later = await Worker.taking_over(store, PRODUCTS)
+            assert min(share.epoch for share in later.shares) > max(share.epoch for share in earlier.shares)
+            with pytest.raises(FencedError):
+                await earlier.save(product("p1", "A stale lamp"))
+            earlier = later
+        assert await reader.search(PRODUCTS, "lamp", 9) == []
+
+    async def test_readers_never_miss_a_table_while_it_is_promoted(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
         await Worker.of(store, PRODUCTS, product("p1", "lamp"), product("p2", "lamp"))
         done = asyncio.Event()
 
@@ -904,33 +1089,99 @@ class ReadStoreContract:
             for _ in range(4):
                 readers.create_task(read())
             for _ in range(15):
-                side = await Worker.of(store, side_of(PRODUCTS), restart=True)
+                side = await Worker.of(store, PRODUCTS.aside("rebuild"), restart=True)
                 await side.save(product("p1", "lamp"), product("p2", "lamp"))
                 await store.promote(side.table, PRODUCTS)
             done.set()
 
     # pausing
 
-    async def test_a_read_model_stays_paused_until_told_otherwise(self, store: ReadStore) -> None:
+    async def test_a_read_model_stays_paused_until_told_otherwise(self, store: LeasingStore, reader: RowReader) -> None:
         await store.open(SALES)
         await store.open(PRODUCTS)
         await store.set_paused("Sales", True)
         assert (await store.open(SALES)).paused
         assert (await store.open(SALES, restart=True)).paused
-        rebuilt = await Worker.of(store, side_of(SALES))
-        assert not rebuilt.checkpoint.paused
-        assert (await store.promote(rebuilt.table, SALES)).paused
-        paused = {name: checkpoint.paused for name, checkpoint in (await store.checkpoints()).items()}
-        assert paused == {"Sales": True, "Products": False}
+        assert not (await store.open(SALES_REBUILD)).paused
+        assert (await store.promote(SALES_REBUILD, SALES)).paused
+        paused = {name: checkpoint.paused for name, checkpoint in (await reader.checkpoints()).items()}
+        assert paused == {"Sales": True, "Products": False, "Sales~former": False}
         await store.set_paused("Sales", False)
         assert not (await store.open(SALES)).paused
 
-    async def test_pausing_fences_nobody(self, store: ReadStore) -> None:
+    async def test_pausing_fences_nobody(self, store: LeasingStore) -> None:
         worker = await Worker.of(store, SALES)
         await store.set_paused("Sales", True)
         await worker.save(sale("EIRE", 1))
 
-    async def test_an_unknown_read_model_can_not_be_paused(self, store: ReadStore) -> None:
+    async def test_an_unknown_read_model_can_not_be_paused(self, store: LeasingStore) -> None:
         with pytest.raises(UnknownReadModelError, match="Sales"):
             await store.set_paused("Sales", True)
         assert await store.checkpoints() == {}
+
+    # following
+
+    async def test_a_reader_knows_how_far_each_partition_has_come(self, store: LeasingStore, reader: RowReader) -> None:
+        assert await reader.checkpoints() == {}
+        worker = await Worker.of(store, SPREAD)
+        await store.save(Fold(SPREAD, worker.shares[1:3], Position(7), [], []))
+        found = (await reader.checkpoints())["Spread"]
+        assert (found.positions, found.fingerprint, found.fold_fingerprint) == ((0, 7, 7, 0), "columns-1", "code-1")
+
+    async def test_a_checkpoint_that_a_reader_sees_is_never_ahead_of_the_rows(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
+        worker = await Worker.of(store, SALES, sale("A", 1), sale("B", 0))
+        done = asyncio.Event()
+
+        async def read() -> None:
+            while not done.is_set():
+                position = (await reader.checkpoints())["Sales"].position
+                assert (await reader.find(SALES, Find({"country": "A"})))[0][1] >= position
+                position = (await reader.checkpoints())["Sales"].position
+                assert len(await reader.get(SALES, [("B", number) for number in range(position)])) == position
+
+        async with asyncio.TaskGroup() as readers:
+            for _ in range(3):
+                readers.create_task(read())
+            for number in range(1, 60):
+                await worker.save(sale("A", number + 1), sale("B", number), deleted=[("A", number)])
+            done.set()
+
+    async def test_a_reader_that_waits_is_woken_by_every_save(self, store: LeasingStore, reader: RowReader) -> None:
+        worker = await Worker.of(store, SALES)
+
+        seen: asyncio.Queue[int] = asyncio.Queue()
+
+        async def follow() -> None:
+            while True:
+                seen.put_nowait((await reader.checkpoints())["Sales"].position)
+                await reader.wait(self.call_timeout_s * 0.9)
+
+        async with asyncio.timeout(self.call_timeout_s * 0.8), asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(follow())
+            for number in range(1, 11):
+                await worker.save()
+                while await seen.get() < number:
+                    pass
+            following.cancel()
+
+    async def test_a_move_between_two_waits_is_not_missed(self, store: LeasingStore, reader: RowReader) -> None:
+        worker = await Worker.of(store, SALES)
+        await reader.wait(0.05)
+        await reader.wait(0.05)
+        await worker.save()
+        async with asyncio.timeout(self.call_timeout_s * 0.5):
+            await reader.wait(self.call_timeout_s * 0.9)
+
+    async def test_waiting_for_nothing_ends_in_time_and_is_no_busy_loop(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
+        await Worker.of(store, SALES)
+        await reader.wait(0.0)
+        loop = asyncio.get_running_loop()
+        until, calls = loop.time() + 0.3, 0
+        while loop.time() < until:
+            await reader.wait(0.1)
+            calls += 1
+        assert calls < 30

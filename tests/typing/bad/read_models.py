@@ -80,6 +80,10 @@ class WrongIndex(ReadModel, key="account_id", index=[7]):  # E: reportArgumentTy
     account_id: str
 
 
+class WrongPartitions(ReadModel, key="account_id", partitions="8"):  # E: reportArgumentType, arg-type
+    account_id: str
+
+
 @upcast(Deposit, from_version=1)  # E: reportArgumentType, arg-type
 def of_a_command(data: dict[str, object]) -> dict[str, object]:
     return data

@@ -165,7 +165,7 @@ class Sales(ReadModel, key="sku", index=["units", ("units", "revenue")], search=
         assert_type(self.is_deleted, bool)
 
 
-class Monthly(ReadModel, key=("country", "month")):
+class Monthly(ReadModel, key=("country", "month"), partitions=8):
     country: str
     month: int
     last: datetime | None = None

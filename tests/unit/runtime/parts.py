@@ -6,9 +6,12 @@ The stores are the real ones in memory: they do what they always do, but later, 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from decimal import Decimal
+from typing import Protocol
 
 from twofold import (
     Aggregate,
@@ -26,15 +29,33 @@ from twofold import (
     on,
 )
 from twofold.messages import RawEvent
-from twofold.ports import Commit, Duplicate, Fold, NewRecord, Outcome, Snapshot
+from twofold.ports import (
+    Clock,
+    Commit,
+    Duplicate,
+    Fold,
+    Leases,
+    NewRecord,
+    Outcome,
+    ReadStore,
+    RowReader,
+    Share,
+    Snapshot,
+)
 from twofold.runtime.aggregates import Aggregates
 from twofold.runtime.command_bus import CommandBus
-from twofold.settings import Settings
+from twofold.runtime.lifecycle import Stores, System
+from twofold.settings import Role, Settings
 from twofold.stores.memory.event_log import MemoryEventLog
 from twofold.stores.memory.read_store import MemoryReadStore
 from twofold.streams import START, Position, StreamId
 from twofold.tables import Key, Row, Table
 from twofold.testing import TestClock
+
+
+class ReadModels(ReadStore, Leases, RowReader, Protocol):
+    """A store that does all that can be done with read models."""
+
 
 # --- the domain ------------------------------------------------------------------------------------------------------
 
@@ -263,7 +284,7 @@ class Log(MemoryEventLog):
 
 
 class Store(MemoryReadStore):
-    """Remembers what it was asked; saves fail with `faults`, gets wait while `held`."""
+    """Remembers what it was asked; saves fail with `faults`, gets wait while `shut`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -273,17 +294,18 @@ class Store(MemoryReadStore):
         self._open = asyncio.Event()
         self._open.set()
 
-    def hold(self) -> None:
+    def shut(self) -> None:
         self._open.clear()
 
-    def release(self) -> None:
+    def reopen(self) -> None:
         self._open.set()
 
-    async def save(self, fold: Fold) -> None:
+    async def save(self, fold: Fold) -> Sequence[Share]:
         if self.faults:
             raise self.faults.popleft()
-        await super().save(fold)
+        saved = await super().save(fold)
         self.folds.append(fold)
+        return saved
 
     async def get(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Row]:
         self.gets.append(list(keys))
@@ -312,8 +334,6 @@ class Seen:
     def fold_done(self, read_model: str, events: int, seconds: float) -> None:
         self.folds.append((read_model, events))
 
-    def read_model_at(self, read_model: str, lag_events: int, state: str) -> None: ...
-
 
 def command_bus(
     log: MemoryEventLog,
@@ -328,6 +348,67 @@ def command_bus(
     return CommandBus(application, log, aggregates, clock or TestClock(), probe or Seen(), settings)
 
 
+_workers = itertools.count(1)
+
+
+async def leased(store: MemoryReadStore, table: Table) -> tuple[Share, ...]:
+    """All shares of the read model, for a new worker, taken from whoever has them."""
+    await store.open(table)
+    return tuple(await store.seize(f"worker {next(_workers)}", table.read_model, 60, force=True))
+
+
+def system_on(
+    log: MemoryEventLog,
+    store: ReadModels,
+    settings: Settings | None = None,
+    *,
+    application: Application = app,
+    role: Role = Role.ALL,
+    holder: str = "this process",
+    shared: bool = False,
+    clock: Clock | None = None,
+) -> System:
+    """A system with what its role needs, not started."""
+    folding, answering = role.folds or None, role.answers or None
+    stores = Stores(
+        log=log if role.decides or role.folds else None,
+        snapshots=log if role.decides else None,
+        store=folding and store,
+        leases=folding and store,
+        reader=answering and store,
+        shared=shared,
+    )
+    return System(
+        application, settings or Settings(), stores, role=role, clock=clock or TestClock(), probe=Seen(), holder=holder
+    )
+
+
+QUICK = Settings(lease_s=0.03, poll_s=0.5)
+"""For systems that share stores with others in a test: a look at the leases every hundredth of a second."""
+
+
+@asynccontextmanager
+async def running_on(
+    log: MemoryEventLog,
+    store: ReadModels,
+    settings: Settings = QUICK,
+    *,
+    application: Application = app,
+    role: Role = Role.ALL,
+    holder: str = "this process",
+    clock: Clock | None = None,
+) -> AsyncGenerator[System]:
+    """A system on stores that it shares with others of the same test."""
+    system = system_on(
+        log, store, settings, application=application, role=role, holder=holder, shared=True, clock=clock
+    )
+    try:
+        await system.start()
+        yield system
+    finally:
+        await system.stop()
+
+
 # --- waiting ---------------------------------------------------------------------------------------------------------
 
 
@@ -336,6 +417,13 @@ async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> Non
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0)
+
+
+async def eventually(condition: Callable[[], Awaitable[object]], timeout_s: float = 10.0) -> None:
+    """The same for what must be asked, with time to pass between."""
+    async with asyncio.timeout(timeout_s):
+        while not await condition():
+            await asyncio.sleep(0.001)
 
 
 async def idle(turns: int = 50) -> None:

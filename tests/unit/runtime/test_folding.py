@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.runtime.parts import Store
+from tests.unit.runtime.parts import Store, leased
 from twofold import Application, Event, Metadata, ReadModel, Recorded, on
 from twofold.codec import encode_json
 from twofold.errors import FencedError, UnfoldableEventError
 from twofold.messages import RawEvent
-from twofold.ports import Find
+from twofold.ports import Find, Share
 from twofold.runtime.folding import Folder
 from twofold.streams import START, Position
 
@@ -114,11 +114,30 @@ def page(*events: Event, after: int = 0) -> list[RawEvent]:
     return stored
 
 
-async def folder(name: str, store: Store | None = None) -> Folder:
-    model = app.read_models[name]
-    made = Folder(model, model.table, app.codec, store or Store())
-    await made.open()
-    return made
+class Worker:
+    """Folds pages into some partitions of a read model: all of them, unless told which."""
+
+    def __init__(self, folder: Folder, shares: Sequence[Share]) -> None:
+        self.folder, self.shares = folder, shares
+        self.position = self.stored_position
+
+    @property
+    def stored_position(self) -> Position:
+        return min(share.position for share in self.shares)
+
+    async def fold(self, page: Sequence[RawEvent], *, save_always: bool = False) -> None:
+        self.shares = await self.folder.fold(page, self.shares, save_always=save_always)
+        self.position = page[-1].position
+
+    async def save_position(self) -> None:
+        self.shares = await self.folder.save_position(self.shares, self.position)
+
+
+async def worker(name: str, store: Store | None = None, partitions: Sequence[int] | None = None) -> Worker:
+    model, store = app.read_models[name], store or Store()
+    shares = await leased(store, model.table)
+    mine = [share for share in shares if partitions is None or share.partition in partitions]
+    return Worker(Folder(model, model.table, app.codec, store), mine)
 
 
 async def rows(name: str, store: Store, *keys: Any) -> list[ReadModel | None]:
@@ -129,27 +148,27 @@ async def rows(name: str, store: Store, *keys: Any) -> list[ReadModel | None]:
 
 async def test_a_page_becomes_one_save_of_rows_and_checkpoint() -> None:
     store = Store()
-    order = await folder("Order", store)
-    await order.fold(page(Ordered(order_id="1"), Ordered(order_id="2"), Ordered(order_id="1")), save_always=False)
+    order = await worker("Order", store)
+    await order.fold(page(Ordered(order_id="1"), Ordered(order_id="2"), Ordered(order_id="1")))
     assert await rows("Order", store, "1", "2") == [Order(order_id="1", times=2), Order(order_id="2", times=1)]
     (saved,) = store.folds
-    assert (saved.after, saved.through, len(saved.rows)) == (0, 3, 2)
+    assert ([share.position for share in saved.shares], saved.through, len(saved.rows)) == ([0], 3, 2)
     assert (await store.checkpoints())["Order"].position == order.position == order.stored_position == 3
 
 
 async def test_rows_go_on_from_what_is_stored() -> None:
     store = Store()
     for number in range(3):
-        order = await folder("Order", store)
+        order = await worker("Order", store)
         assert order.position == number
-        await order.fold(page(Ordered(order_id="1", lines=[MUG]), after=number), save_always=False)
+        await order.fold(page(Ordered(order_id="1", lines=[MUG]), after=number))
     assert await rows("Order", store, "1") == [Order(order_id="1", times=3, lines=[MUG] * 3)]
 
 
 async def test_an_event_touches_each_of_its_keys_once() -> None:
     store = Store()
-    products = await folder("Products", store)
-    await products.fold(page(Ordered(order_id="1", lines=[MUG, BAG, MUG])), save_always=False)
+    products = await worker("Products", store)
+    await products.fold(page(Ordered(order_id="1", lines=[MUG, BAG, MUG])))
     assert await rows("Products", store, "mug", "bag") == [
         Products(sku="mug", total=Decimal("5.00"), orders=1),
         Products(sku="bag", total=Decimal("1.25"), orders=1),
@@ -158,8 +177,8 @@ async def test_an_event_touches_each_of_its_keys_once() -> None:
 
 async def test_a_handler_is_given_the_recorded_event_and_the_key() -> None:
     store = Store()
-    monthly = await folder("Monthly", store)
-    await monthly.fold(page(Ordered(order_id="1", country="EIRE", month=5)), save_always=False)
+    monthly = await worker("Monthly", store)
+    await monthly.fold(page(Ordered(order_id="1", country="EIRE", month=5)))
     (row,) = await rows("Monthly", store, ("EIRE", 5))
     assert isinstance(row, Monthly)
     assert row.seen == ["('EIRE', 5) order-1 v1 #1 ann"]
@@ -168,58 +187,57 @@ async def test_a_handler_is_given_the_recorded_event_and_the_key() -> None:
 
 async def test_a_row_may_be_deleted_and_come_again_in_one_page() -> None:
     store = Store()
-    order = await folder("Order", store)
+    order = await worker("Order", store)
     one, gone = Ordered(order_id="1"), Cancelled(order_id="1")
-    await order.fold(page(one, one, gone, one), save_always=False)
+    await order.fold(page(one, one, gone, one))
     assert await rows("Order", store, "1") == [Order(order_id="1", times=1)]
-    await order.fold(page(one, gone, after=4), save_always=False)
+    await order.fold(page(one, gone, after=4))
     assert await rows("Order", store, "1") == [None]
-    await order.fold(page(gone, one, after=6), save_always=False)
+    await order.fold(page(gone, one, after=6))
     assert await rows("Order", store, "1") == [Order(order_id="1", times=1)]
 
 
 async def test_a_page_that_touches_nothing_is_not_saved_until_it_is_wanted() -> None:
     store = Store()
-    products = await folder("Products", store)
-    await products.fold(page(Ordered(order_id="1"), Cancelled(order_id="1")), save_always=False)
+    products = await worker("Products", store)
+    await products.fold(page(Ordered(order_id="1"), Cancelled(order_id="1")))
     assert (products.position, products.stored_position, store.folds) == (2, 0, [])
     await products.save_position()
     assert (await store.checkpoints())["Products"].position == 2
-    await products.save_position()
-    assert len(store.folds) == 1
     await products.fold(page(Ordered(order_id="2"), after=2), save_always=True)
     assert products.stored_position == 3
 
 
 async def test_rows_after_pages_without_rows_are_saved_from_the_stored_position_on() -> None:
     store = Store()
-    products = await folder("Products", store)
-    await products.fold(page(Ordered(order_id="1")), save_always=False)
-    await products.fold(page(Ordered(order_id="2", lines=[MUG]), after=1), save_always=False)
-    assert [(fold.after, fold.through) for fold in store.folds] == [(0, 2)]
+    products = await worker("Products", store)
+    await products.fold(page(Ordered(order_id="1")))
+    await products.fold(page(Ordered(order_id="2", lines=[MUG]), after=1))
+    assert [(fold.shares[0].position, fold.through) for fold in store.folds] == [(0, 2)]
 
 
 @pytest.mark.parametrize("how", ["raise", "enum", "json", "range"])
 async def test_an_event_that_cannot_be_folded_saves_nothing_of_its_page(how: str) -> None:
     """It raises, or it makes a value that no store can keep: the page is all or none, and the event is named."""
     store = Store()
-    order = await folder("Order", store)
-    await order.fold(page(Ordered(order_id="1")), save_always=False)
+    order = await worker("Order", store)
+    await order.fold(page(Ordered(order_id="1")))
     wrong = page(Ordered(order_id="1"), Odd(order_id="1", how=how), Ordered(order_id="1"), after=1)
     with pytest.raises(UnfoldableEventError) as failure:
-        await order.fold(wrong, save_always=False)
+        await order.fold(wrong)
     assert (failure.value.read_model, failure.value.position, failure.value.event) == ("Order", 3, "Odd")
     assert await rows("Order", store, "1") == [Order(order_id="1", times=1)]
     assert (order.position, order.stored_position) == (1, 1)
+    assert (await store.checkpoints())["Order"].position == 1
 
 
 async def test_a_handler_that_gives_its_row_another_key_is_stopped() -> None:
     """Saved as it is, it would overwrite the row of the other key."""
     store = Store()
-    order = await folder("Order", store)
-    await order.fold(page(Ordered(order_id="2")), save_always=False)
+    order = await worker("Order", store)
+    await order.fold(page(Ordered(order_id="2")))
     with pytest.raises(UnfoldableEventError, match="order_id"):
-        await order.fold(page(Odd(order_id="1", how="2"), after=1), save_always=False)
+        await order.fold(page(Odd(order_id="1", how="2"), after=1))
     assert await rows("Order", store, "2") == [Order(order_id="2", times=1)]
 
 
@@ -234,17 +252,17 @@ async def test_a_handler_that_gives_its_row_another_key_is_stopped() -> None:
     ids=["no JSON", "other type", "newer version", "no text"],
 )
 async def test_an_event_that_cannot_be_read_is_named(wrong: RawEvent) -> None:
-    order = await folder("Order")
+    order = await worker("Order")
     with pytest.raises(UnfoldableEventError) as failure:
-        await order.fold([*page(Ordered(order_id="1")), wrong], save_always=False)
+        await order.fold([*page(Ordered(order_id="1")), wrong])
     assert failure.value.position == 2
     assert order.position == 0
 
 
 async def test_an_event_that_the_read_model_does_not_take_need_not_be_known() -> None:
-    order = await folder("Order")
+    order = await worker("Order")
     foreign = RawEvent(Position(1), "other-1", 1, "Unheard", 9, b"not even JSON", b"{}", 0)
-    await order.fold([foreign], save_always=False)
+    await order.fold([foreign])
     assert order.position == 1
 
 
@@ -257,33 +275,76 @@ async def test_keys_that_cannot_be_found_name_the_event() -> None:
         def ordered(self, event: Ordered) -> None: ...
 
     model = Application("wrong", [Wrong]).read_models["Wrong"]
-    wrong = Folder(model, model.table, app.codec, Store())
-    await wrong.open()
+    store = Store()
+    wrong = Folder(model, model.table, app.codec, store)
+    shares = await leased(store, model.table)
     with pytest.raises(UnfoldableEventError) as failure:
-        await wrong.fold(page(Ordered(order_id="1")), save_always=False)
+        await wrong.fold(page(Ordered(order_id="1")), shares, save_always=False)
     assert failure.value.position == 1
 
 
 async def test_the_worker_of_an_earlier_epoch_is_fenced_off() -> None:
     store = Store()
-    first = await folder("Order", store)
-    await first.fold(page(Ordered(order_id="1")), save_always=False)
-    second = await folder("Order", store)
+    first = await worker("Order", store)
+    await first.fold(page(Ordered(order_id="1")))
+    second = await worker("Order", store)
     with pytest.raises(FencedError):
-        await first.fold(page(Ordered(order_id="1"), after=1), save_always=False)
-    await second.fold(page(Ordered(order_id="1"), after=1), save_always=False)
+        await first.fold(page(Ordered(order_id="1"), after=1))
+    await second.fold(page(Ordered(order_id="1"), after=1))
     assert await rows("Order", store, "1") == [Order(order_id="1", times=2)]
 
 
 async def test_a_save_that_fails_can_be_folded_again() -> None:
     store = Store()
-    order = await folder("Order", store)
+    order = await worker("Order", store)
     store.faults.append(OSError(28, "No space left on device"))
     events = page(Ordered(order_id="1"))
     with pytest.raises(OSError, match="No space left"):
-        await order.fold(events, save_always=False)
-    await order.fold(events, save_always=False)
+        await order.fold(events)
+    await order.fold(events)
     assert await rows("Order", store, "1") == [Order(order_id="1", times=1)]
+
+
+class Spread(ReadModel, key="sku", partitions=8):
+    sku: str
+    orders: int = 0
+
+    @on(Ordered, key=lambda event: {line.sku for line in event.lines})
+    def ordered(self, event: Ordered, sku: str) -> None:
+        if sku == "cursed":
+            raise ZeroDivisionError("a bug")
+        self.orders += 1
+
+
+spread = Application("spread", [Spread])
+TABLE = spread.read_models["Spread"].table
+
+
+async def spread_worker(store: Store, partitions: Sequence[int]) -> Worker:
+    shares = [share for share in await leased(store, TABLE) if share.partition in partitions]
+    return Worker(Folder(spread.read_models["Spread"], TABLE, app.codec, store), shares)
+
+
+def an_order_of(*skus: str) -> Ordered:
+    return Ordered(order_id="1", lines=[Line(sku, Decimal(1)) for sku in skus])
+
+
+async def test_only_rows_of_the_held_partitions_are_folded_and_only_their_checkpoints_move() -> None:
+    store, skus = Store(), [str(number) for number in range(40)]
+    mine = {sku for sku in skus if TABLE.partition_of((sku,)) in (2, 5)}
+    some = await spread_worker(store, (2, 5))
+    await some.fold(page(an_order_of(*skus), an_order_of(*skus)))
+    found = {row[0]: row[1] for row in await store.find(TABLE, Find({}))}
+    assert found == dict.fromkeys(mine, 2)
+    assert (await store.checkpoints())["Spread"].positions == (0, 0, 2, 0, 0, 2, 0, 0)
+
+
+async def test_an_event_that_a_handler_cannot_take_is_none_of_the_business_of_who_folds_other_partitions() -> None:
+    store, cursed = Store(), TABLE.partition_of(("cursed",))
+    others = await spread_worker(store, [each for each in range(8) if each != cursed])
+    await others.fold(page(an_order_of("mug", "bag", "cursed")), save_always=True)
+    with pytest.raises(UnfoldableEventError):
+        await (await spread_worker(store, [cursed])).fold(page(an_order_of("mug", "bag", "cursed")))
 
 
 EVENTS = st.lists(
@@ -316,11 +377,11 @@ async def test_however_the_log_is_cut_into_pages_the_rows_are_the_same(
 ) -> None:
     whole, pages = Store(), Store()
     log = page(*events)
-    one, other = await folder(name, whole), await folder(name, pages)
+    one, other = await worker(name, whole), await worker(name, pages)
     if log:
-        await one.fold(log, save_always=False)
+        await one.fold(log)
     for each in cut(log, cuts):
-        await other.fold(each, save_always=False)
+        await other.fold(each)
     assert await all_rows(name, whole) == await all_rows(name, pages)
     assert one.position == other.position == (Position(len(log)) if log else START)
 

@@ -1,7 +1,9 @@
 """The whole runtime under random faults, audited: what was answered is in the log once, and the rows are its fold.
 
-Every run is decided by its seed. The event log loses races, fails before and after it has written, and answers late;
-the read store fails too; senders leave, and those who don't know the outcome of a command send it again.
+Two command services and three workers share one log and one read store. The event log loses races, fails before and
+after it has written, and answers late; the read store fails too, and lets leases run out under their holders' hands;
+workers are killed and started again, read models are rebuilt and rolled back; senders leave, and those who don't know
+the outcome of a command send it again. What goes wrong is decided by the seed of the run.
 """
 
 import asyncio
@@ -20,30 +22,42 @@ from tests.unit.runtime.parts import (
     Product,
     Restock,
     Sales,
-    Seen,
     Stocked,
     Store,
     app,
     filled,
     stream,
+    system_on,
 )
-from twofold import Application, Command, Rejected, Settings, UnavailableError, UnknownOutcomeError
-from twofold.errors import StoreUnavailableError
+from twofold import Application, Command, ReadModel, Rejected, Settings, UnavailableError, UnknownOutcomeError, on
+from twofold.errors import FencedError, StoreUnavailableError, TwofoldError
 from twofold.messages import RawEvent
-from twofold.ports import Appended, Commit, Find, Fold, Outcome
+from twofold.ports import Appended, Commit, Find, Fold, Outcome, Share
 from twofold.runtime.lanes import Accepted
 from twofold.runtime.lifecycle import System
+from twofold.settings import Role
 from twofold.stores.memory.event_log import MemoryEventLog
 from twofold.stores.memory.read_store import MemoryReadStore
 from twofold.wiring import SystemClock
 
 SKUS = ("mug", "bag", "cup")
+WORKERS = ("a", "b", "c")
 
 
 class Kept(Product, key="sku", name="product", snapshot_every=3): ...
 
 
-snapshotting = Application("shop", [Kept, Sales, Buyers])
+class Spread(ReadModel, key="buyer", partitions=5):
+    buyer: str
+    units: int = 0
+
+    @on(Bought)
+    def bought(self, event: Bought) -> None:
+        self.units += 1
+
+
+plain = Application("shop", [Product, Sales, Buyers, Spread])
+snapshotting = Application("shop", [Kept, Sales, Buyers, Spread])
 
 
 class HostileLog(Log):
@@ -84,11 +98,21 @@ class HostileStore(Store):
         super().__init__()
         self.dice, self.hostile = dice, True
 
-    async def save(self, fold: Fold) -> None:
-        await asyncio.sleep(0)
-        if self.hostile and self.dice.random() < 0.2:
+    async def save(self, fold: Fold) -> Sequence[Share]:
+        for _ in range(self.dice.randrange(10)):
+            await asyncio.sleep(0)
+        fate = self.dice.random() if self.hostile else 1.0
+        if fate < 0.1:
             raise StoreUnavailableError("read store", "the disk is full")
-        await super().save(fold)
+        if fate < 0.3:
+            await self.run_out()
+        if fate < 0.4:
+            await asyncio.sleep(0.02)  # long enough for another to take over
+        return await super().save(fold)
+
+    async def run_out(self) -> None:
+        """The lease of a worker, or of a rebuild, runs out."""
+        await self.release(self.dice.choice([*WORKERS, "a/rebuild"]))
 
 
 class Impatient(SystemClock):
@@ -178,49 +202,107 @@ async def audit_rows(events: Sequence[RawEvent], store: Store) -> None:
         if isinstance(event, Bought):
             sold[event.sku] += 1
             bought[event.buyer] += 1
-    sales, buyers = (app.read_models[name] for name in ("Sales", "Buyers"))
-    rows = [sales.from_row(row) for row in await store.find(sales.table, Find({}))]
-    assert {row.sku: row.units for row in rows if isinstance(row, Sales)} == sold
-    rows = [buyers.from_row(row) for row in await store.find(buyers.table, Find({}))]
-    assert {row.buyer: row.units for row in rows if isinstance(row, Buyers)} == bought
+    for name, expected in (("Sales", sold), ("Buyers", bought), ("Spread", bought)):
+        rows = await store.find(plain.read_models[name].table, Find({}))
+        assert {row[0]: row[1] for row in rows} == expected, f"the rows of {name} are the fold of the log"
+
+
+class Shop:
+    """The processes of one run: "a" does everything, "commands" only decides, "b" and "c" only fold."""
+
+    def __init__(self, dice: random.Random, log: HostileLog, store: HostileStore) -> None:
+        self.dice, self.log, self.store = dice, log, store
+        self.settings = Settings(
+            append_batch_size=dice.choice([1, 7, 256]),
+            aggregate_cache_size=dice.choice([1, 10]),
+            command_attempts=dice.choice([3, 100]),
+            max_waiting_commands=dice.choice([5, 1_000]),
+            page_size=dice.choice([1, 5, 100]),
+            lease_s=0.03,
+            poll_s=0.05,
+        )
+        self.app = dice.choice([plain, snapshotting])
+        self.everything = self.made(Role.ALL, "a")
+        self.commands = self.made(Role.COMMAND, "commands")
+        self.workers = [self.made(Role.PROJECTOR, name) for name in WORKERS[1:]]
+
+    def made(self, role: Role, holder: str) -> System:
+        return system_on(
+            self.log,
+            self.store,
+            self.settings,
+            application=self.app,
+            role=role,
+            holder=holder,
+            shared=True,
+            clock=Impatient(),
+        )
+
+    @property
+    def systems(self) -> list[System]:
+        return [self.everything, self.commands, *self.workers]
+
+    async def kill_workers(self) -> None:
+        """One after another dies in the middle of something, and comes again as another process of the same name."""
+        while True:
+            at = self.dice.randrange(len(self.workers))
+            victim = self.workers[at]
+            await asyncio.sleep(self.dice.random() * 0.03)
+            for task in victim._tasks:  # pyright: ignore[reportPrivateUsage] - no process dies in an orderly way
+                task.cancel()
+            await self.store.release(victim.holder)
+            self.workers[at] = self.made(Role.PROJECTOR, victim.holder)
+            await self.workers[at].start()
+
+    async def make_anew(self) -> None:
+        for _ in range(15):
+            name = self.dice.choice(["Sales", "Spread"])
+            try:
+                if self.dice.random() < 0.2:
+                    await self.everything.roll_back(name)
+                else:
+                    await self.everything.rebuild(name)
+            except TwofoldError:
+                await asyncio.sleep(0.001)
 
 
 async def run(seed: int, a_log: type[HostileLog] = HostileLog, a_store: type[HostileStore] = HostileStore) -> None:
     dice = random.Random(seed)
     log, store = a_log(dice), a_store(dice)
-    settings = Settings(
-        append_batch_size=dice.choice([1, 7, 256]),
-        aggregate_cache_size=dice.choice([1, 10]),
-        command_attempts=dice.choice([3, 100]),
-        max_waiting_commands=dice.choice([5, 1_000]),
-        page_size=dice.choice([1, 5, 100]),
-    )
-    chosen = dice.choice([app, snapshotting])
-    system = System(
-        chosen, settings, log=log, snapshots=log, store=store, reader=store, clock=Impatient(), probe=Seen()
-    )
+    shop = Shop(dice, log, store)
     await filled(log, *(Stocked(sku=sku, units=dice.randrange(30)) for sku in SKUS))
-    clients = [Client(system, f"c{number}", dice) for number in range(10)]
-    await system.start()
+    clients = [Client(system, f"{system.role}-{n}", dice) for n in range(5) for system in shop.systems[:2]]
+    for system in shop.systems:
+        await system.start()
+    killing, rebuilding = asyncio.create_task(shop.kill_workers()), asyncio.create_task(shop.make_anew())
     try:
-        rebuilding = asyncio.create_task(rebuilt(system))
         await asyncio.wait_for(asyncio.gather(*(client.run(20) for client in clients)), 60)
         log.hostile = store.hostile = False
         await rebuilding
-        await system.settle()
+        await ended(killing)
+        await settled(shop.everything)
     finally:
-        await system.stop()
+        await ended(killing)
+        await ended(rebuilding)
+        await asyncio.gather(*(system.stop() for system in shop.systems))
     audit(await log.events(), clients)
     await audit_rows(await log.events(), store)
     assert sum(len(client.done) for client in clients) > 20, "a run in which nothing is done proves nothing"
 
 
-async def rebuilt(system: System) -> None:
-    for _ in range(20):
-        try:
-            await system.rebuild("Sales")
-        except StoreUnavailableError:
-            await asyncio.sleep(0.001)
+async def ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+async def settled(system: System) -> None:
+    """Everything is folded: a read model that stands still for ever is as wrong as one with wrong rows."""
+    try:
+        await system.settle(timeout_s=5)
+    except TimeoutError as error:
+        raise AssertionError(str(error)) from error
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -257,21 +339,49 @@ class LosesAppends(HostileLog):
 
 
 class LosesRows(HostileStore):
-    async def save(self, fold: Fold) -> None:
-        lost = 1 if self.dice.random() < 0.05 else 0
-        await super().save(fold._replace(rows=fold.rows[lost:]))
+    async def save(self, fold: Fold) -> Sequence[Share]:
+        lost = 1 if self.dice.random() < 0.1 else 0
+        return await super().save(fold._replace(rows=fold.rows[lost:]))
 
 
 class FoldsTwice(HostileStore):
     """Writes the rows before the transaction that writes them with the checkpoint, which may fail."""
 
-    async def save(self, fold: Fold) -> None:
-        ahead = (await self.checkpoints())[fold.table.read_model].position
-        await MemoryReadStore.save(self, fold._replace(after=ahead, through=ahead))
-        await super().save(fold)
+    async def save(self, fold: Fold) -> Sequence[Share]:
+        for share in fold.shares:
+            rows = [row for row in fold.rows if fold.table.partition_of(row[:1]) == share.partition]
+            early = Fold(fold.table, [share], share.position, rows, [])
+            await MemoryReadStore.save(self, early)
+        return await super().save(fold)
 
 
-@pytest.mark.parametrize("lie", [ForgetsIds, TakesStaleDecisions, LosesAppends, LosesRows, FoldsTwice])
+class HasNoFence(HostileStore):
+    """Writes whatever a worker brings, also after another has taken over."""
+
+    async def save(self, fold: Fold) -> Sequence[Share]:
+        if not self.hostile:
+            return await super().save(fold)
+        for _ in range(self.dice.randrange(20)):
+            await asyncio.sleep(0)
+        await self.run_out()
+        held = self._held[fold.table.read_model]  # pyright: ignore[reportPrivateUsage] - a store lies about itself
+        through = max(fold.through, *(held.shares[share.partition].position for share in fold.shares))
+        shares = [held.shares[share.partition] for share in fold.shares]
+        await MemoryReadStore.save(self, fold._replace(shares=shares, through=through))
+        return [share._replace(position=fold.through) for share in fold.shares]
+
+
+LIES = [
+    ForgetsIds,
+    TakesStaleDecisions,
+    LosesAppends,
+    LosesRows,
+    FoldsTwice,
+    HasNoFence,
+]
+
+
+@pytest.mark.parametrize("lie", LIES)
 async def test_a_store_that_lies_is_found_out(lie: type) -> None:
     log, store = (lie, HostileStore) if issubclass(lie, HostileLog) else (HostileLog, lie)
     found: list[str] = []
@@ -279,6 +389,7 @@ async def test_a_store_that_lies_is_found_out(lie: type) -> None:
         for seed in range(10):
             try:
                 await run(seed, log, store)
-            except AssertionError as error:
+            except (AssertionError, FencedError) as error:
                 found.append(str(error))
+                break
     assert found

@@ -5,25 +5,25 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.runtime.parts import Bought, Buy, Log, Product, Sales, SalesOf, Seen, Stock, Store, app, idle, until
+from tests.unit.runtime.parts import (
+    Bought,
+    Buy,
+    Log,
+    Product,
+    Sales,
+    SalesOf,
+    Stock,
+    Store,
+    app,
+    idle,
+    system_on,
+    until,
+)
 from twofold import Application, Query, ReadModel, Settings, View, answer, on
 from twofold.errors import CheckpointAheadError, StoppingError, StoreUnavailableError, UnknownReadModelError
+from twofold.runtime import lifecycle
 from twofold.runtime.lanes import Accepted
-from twofold.runtime.lifecycle import System
-from twofold.testing import TestClock, running
-
-
-def system_on(log: Log, store: Store, settings: Settings | None = None) -> System:
-    return System(
-        app,
-        settings or Settings(),
-        log=log,
-        snapshots=log,
-        store=store,
-        reader=store,
-        clock=TestClock(),
-        probe=Seen(),
-    )
+from twofold.testing import running
 
 
 async def test_a_system_goes_through_its_states() -> None:
@@ -182,7 +182,9 @@ async def test_a_rebuild_at_the_start_that_fails_is_logged_and_leaves_the_rows(t
                 while "rebuild-failed" not in {each["event"] for each in logs}:
                     await asyncio.sleep(0.001)
             assert system.projectors["Sales"].progress.position == 2
-            assert await system.store.load(system.projectors["Sales"].model.table, [("mug",)])
+            store = system.stores.store
+            assert store is not None
+            assert await store.load(system.projectors["Sales"].model.table, [("mug",)])
 
 
 async def test_a_position_that_cannot_be_saved_at_the_end_is_logged_and_stops_nothing() -> None:
@@ -196,6 +198,58 @@ async def test_a_position_that_cannot_be_saved_at_the_end_is_logged_and_stops_no
         await system.stop()
     assert [(each["event"], each["read_model"]) for each in logs] == [("position-not-saved", "Sales")]
     assert system.state == "stopped"
+
+
+async def test_stopping_ends_in_time_even_if_the_read_store_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_LETTING_GO_S", 0.02)
+
+    class Hanging(Store):
+        async def release(self, holder: str) -> None:
+            await asyncio.Event().wait()
+
+    system = system_on(Log(), Hanging())
+    await system.start()
+    with capture_logs() as logs:
+        await asyncio.wait_for(system.stop(), 5)
+    assert ([each["event"] for each in logs], system.state) == (["not-let-go"], "stopped")
+
+
+async def test_leases_that_cannot_be_given_back_run_out_by_themselves() -> None:
+    class Failing(Store):
+        async def release(self, holder: str) -> None:
+            raise StoreUnavailableError("read store", "the server is down")
+
+    log, store = Log(), Failing()
+    system = system_on(log, store)
+    await system.start()
+    await system.send(Stock(sku="mug"))
+    with capture_logs() as logs:
+        assert await system.rebuild("Sales") == 1
+        await system.stop()
+    assert [each["event"] for each in logs] == ["leases-not-released", "leases-not-released"]
+    assert (await store.checkpoints())["Sales"].position == 1
+
+
+async def test_a_store_that_cannot_be_reached_at_the_start_is_told_and_may_be_tried_again() -> None:
+    class Away(Store):
+        away = True
+
+        async def lease(self, holder: str, wanted: Any, lease_s: float) -> Any:
+            if self.away:
+                raise StoreUnavailableError("read store", "the server is down")
+            return await super().lease(holder, wanted, lease_s)
+
+    log, store = Log(), Away()
+    first = system_on(log, store)
+    with pytest.raises(StoreUnavailableError):
+        await first.start()
+    await first.stop()
+    store.away = False
+    second = system_on(log, store)
+    await second.start()
+    await second.send(Stock(sku="mug"))
+    await second.settle()
+    await second.stop()
 
 
 async def test_a_view_takes_sql_where_the_store_has_it(tmp_path: Path) -> None:

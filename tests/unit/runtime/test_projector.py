@@ -6,10 +6,26 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.runtime.parts import Bought, Broken, Log, Sales, Seen, Stocked, Store, app, filled, idle, stream
+from tests.unit.runtime.parts import (
+    Bought,
+    Broken,
+    Log,
+    Sales,
+    Seen,
+    Stocked,
+    Store,
+    app,
+    filled,
+    idle,
+    leased,
+    stream,
+    until,
+)
 from twofold import Application, Event, ReadModel, Settings, on
 from twofold.errors import StoreUnavailableError
-from twofold.ports import Commit
+from twofold.ports import Commit, Fold
+from twofold.runtime.partitions import Partitions
+from twofold.runtime.progress import Progress
 from twofold.runtime.projector import Projector
 from twofold.streams import Position
 from twofold.testing import TestClock
@@ -26,25 +42,44 @@ class Parts:
         store: Store | None = None,
         application: Application = app,
         settings: Settings | None = None,
+        *,
+        holder: str = "a worker",
+        eager: bool = False,
     ) -> None:
         self.log, self.store, self.app = log or Log(), store or Store(), application
         self.clock, self.probe = TestClock(), Seen()
         model = application.read_models["Sales"]
         settings = settings or Settings()
-        self.projector = Projector(application, model, self.log, self.store, self.clock, self.probe, settings)
-        self.progress = self.projector.progress
+        self.progress = Progress(model.table)
+        self.projector = Projector(
+            application,
+            model,
+            self.log,
+            self.store,
+            self.clock,
+            self.probe,
+            settings,
+            progress=self.progress,
+            eager=eager,
+            on_news=lambda: self.partitions.renew_soon(),
+        )
+        self.partitions = Partitions(
+            {"Sales": self.projector}, self.store, self.store, settings, holder=holder, follows=eager
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        await self.projector.open()
-        task = asyncio.create_task(self.projector.run())
+        await self.partitions.open(self.log)
+        tasks = [asyncio.create_task(each.run()) for each in (self.partitions, self.projector)]
         try:
             yield
-            assert not task.done(), "a projector runs until it is stopped"
+            assert not any(task.done() for task in tasks), "a projector runs until it is stopped"
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await self.projector.stop()
+            await self.partitions.release()
 
     async def reached(self, position: int) -> None:
         assert await self.progress.reached(position, 10), (self.progress.position, self.progress.error)
@@ -199,6 +234,49 @@ async def test_a_store_that_fails_is_tried_again_and_nothing_is_folded_twice(fau
             assert (await parts.row()).units == 1
 
 
+async def test_a_store_that_was_away_for_long_is_tried_again_within_a_second() -> None:
+    parts = Parts()
+    await filled(parts.log, BOUGHT)
+    parts.store.faults.extend(StoreUnavailableError("read store", "the server is down") for _ in range(12))
+    with capture_logs() as logs:
+        async with parts.running():
+            for _ in range(12):
+                await parts.clock.until_sleeping()
+                parts.clock.advance(1)
+                await idle()
+            await parts.reached(1)
+    assert [each["pause_s"] for each in logs][:6] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+async def test_a_failed_worker_goes_on_at_once_with_what_it_is_given_instead() -> None:
+    parts = Parts()
+    await filled(parts.log, Broken(sku="mug", how="by zero"))
+    with capture_logs():
+        async with parts.running():
+            await parts.clock.until_sleeping()
+            assert "by zero" in parts.projector.error
+            (share,) = await leased(parts.store, parts.projector.model.table)
+            await parts.store.save(Fold(parts.projector.model.table, [share], Position(1), [], []))
+            await parts.store.release((await parts.store.checkpoints())["Sales"].holders[0])
+            await parts.reached(1)
+            await until(lambda: parts.projector.error == "")
+
+
+async def test_a_worker_that_has_lost_its_share_asks_for_another_and_folds_nothing_twice() -> None:
+    parts = Parts()
+    async with parts.running():
+        await filled(parts.log, BOUGHT)
+        await parts.reached(1)
+        (share,) = await leased(parts.store, parts.projector.model.table)
+        row = parts.projector.model.to_row(Sales(sku="mug", units=2, buyers=["ann", "bob"]))
+        await filled(parts.log, BOUGHT)
+        await parts.store.save(Fold(parts.projector.model.table, [share], Position(2), [row], []))
+        await parts.store.release((await parts.store.checkpoints())["Sales"].holders[0])
+        await filled(parts.log, BOUGHT)
+        await parts.reached(3)
+        assert await parts.row() == Sales(sku="mug", units=3, buyers=["ann", "bob", "ann"])
+
+
 async def test_a_log_that_cannot_be_read_is_tried_again() -> None:
     parts = Parts()
     await filled(parts.log, BOUGHT)
@@ -213,8 +291,7 @@ async def test_a_log_that_cannot_be_read_is_tried_again() -> None:
 async def test_it_stands_still_while_it_is_paused_and_after_a_restart() -> None:
     parts = Parts()
     async with parts.running():
-        await parts.store.set_paused("Sales", True)
-        parts.progress.pause()
+        await parts.partitions.set_paused("Sales", True)
         await filled(parts.log, BOUGHT)
         await idle()
         assert (parts.progress.state, parts.progress.position) == ("paused", 0)
@@ -222,72 +299,9 @@ async def test_it_stands_still_while_it_is_paused_and_after_a_restart() -> None:
     async with again.running():
         await idle()
         assert (again.progress.state, again.progress.position) == ("paused", 0)
-        again.progress.resume()
+        await again.partitions.set_paused("Sales", False)
         await again.reached(1)
         assert again.progress.state == "running"
-
-
-async def test_a_worker_that_another_has_taken_over_from_stops_and_writes_nothing() -> None:
-    old, new = Parts(), None
-    await old.projector.open()
-    running = asyncio.create_task(old.projector.run())
-    await idle()
-    new = Parts(old.log, old.store)
-    await new.projector.open()
-    with capture_logs() as logs:
-        await filled(old.log, BOUGHT)
-        await asyncio.wait_for(running, 5)
-        await old.projector.stop()
-    assert old.progress.state == "failed"
-    assert [each["event"] for each in logs] == ["fenced"]
-    assert await new.checkpoint() == 0
-
-
-async def test_while_its_turn_is_held_it_stands_still() -> None:
-    parts = Parts()
-    async with parts.running():
-        async with parts.projector.turn:
-            await filled(parts.log, BOUGHT)
-            await idle()
-            assert parts.progress.position == 0
-        await parts.reached(1)
-
-
-async def test_it_goes_on_from_a_checkpoint_that_it_is_given() -> None:
-    parts = Parts(settings=Settings(poll_s=0.01))
-    await filled(parts.log, BOUGHT, BOUGHT)
-    async with parts.running():
-        await parts.reached(2)
-        async with parts.projector.turn:
-            checkpoint = await parts.store.open(parts.projector.model.table, restart=True)
-            parts.projector.take_over(checkpoint)
-            assert parts.progress.position == 0
-        await parts.reached(2)
-        assert (await parts.row()).units == 2
-
-
-async def test_opening_tells_whether_other_code_folded_the_rows() -> None:
-    class Sales(ReadModel, key="sku"):
-        sku: str
-        units: int = 0
-
-        @on(Bought)
-        def bought(self, event: Bought) -> None:
-            self.units += 1
-
-    class NextSales(ReadModel, key="sku", name="Sales"):
-        sku: str
-        units: int = 0
-
-        @on(Bought)
-        def bought(self, event: Bought) -> None:
-            self.units += 2
-
-    first, second = Application("shop", [Sales]), Application("shop", [NextSales])
-    parts = Parts(application=first)
-    assert not await parts.projector.open()
-    assert not await Parts(parts.log, parts.store, first).projector.open()
-    assert await Parts(parts.log, parts.store, second).projector.open()
 
 
 async def test_an_undeclared_event_in_the_log_is_none_of_its_business() -> None:

@@ -6,13 +6,14 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.runtime.parts import Buyers, Product, Sales, SalesOf, Seen, Store, idle, sales_of, until
+from tests.unit.runtime.parts import Buyers, Product, Sales, SalesOf, Seen, Store, idle, leased, sales_of, until
 from twofold import Application, NotYetConsistentError, Query, Settings, View, answer
 from twofold.errors import (
     HandlerFailedError,
     InvalidInputError,
     OverloadedError,
     QueryTimeoutError,
+    ReadModelNotReadyError,
     RefusedError,
     StoppingError,
     UnknownMessageError,
@@ -102,15 +103,14 @@ class Parts:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.store, self.probe = Store(), Seen()
-        self.progress = {name: Progress(name) for name in everything.read_models}
+        self.progress = {name: Progress(model.table) for name, model in everything.read_models.items()}
         self.bus = QueryBus(everything, self.store, self.progress, self.probe, settings or Settings())
 
     async def save(self, *rows: ReadModel) -> None:
-        for name, model in everything.read_models.items():
-            checkpoint = (await self.store.checkpoints()).get(name) or await self.store.open(model.table)
+        for model in everything.read_models.values():
+            shares = await leased(self.store, model.table)
             values = [model.to_row(row) for row in rows if type(row) is model.cls]
-            at = checkpoint.position
-            await self.store.save(Fold(model.table, checkpoint.epoch, at, at, values, []))
+            await self.store.save(Fold(model.table, shares, shares[0].position, values, []))
 
     def stand_at(self, sales: int, buyers: int = 0) -> None:
         self.progress["Sales"].moved_to(Position(sales))
@@ -210,6 +210,18 @@ async def test_a_position_that_no_log_can_have_is_refused(parts: Parts) -> None:
         await parts.bus.ask(SalesOf(sku="mug"), after=-1)
 
 
+async def test_rows_that_other_code_has_made_are_not_read(parts: Parts) -> None:
+    parts.progress["Sales"].look_at(None)
+    with pytest.raises(ReadModelNotReadyError, match="Sales: no projector has made its table yet; no answer was made"):
+        await parts.bus.ask(SalesOf(sku="mug"))
+    with pytest.raises(ReadModelNotReadyError):
+        await parts.bus.ask(Both(sku="mug", buyer="ann"), after=1)
+    assert parts.probe.queries[-1] == ("Both", "read-model-not-ready")
+    assert (await parts.bus.ask(Nothing())).value == 7
+    parts.progress["Sales"].look_at((await parts.store.checkpoints())["Sales"])
+    assert (await parts.bus.ask(SalesOf(sku="mug"))).value == Sales(sku="mug", units=3)
+
+
 # --- bugs, overload, the end -----------------------------------------------------------------------------------------
 
 
@@ -255,11 +267,11 @@ async def test_a_query_of_another_application_is_unknown(parts: Parts) -> None:
 @asynccontextmanager
 async def held(parts: Parts, count: int) -> AsyncGenerator[list[asyncio.Task[Any]]]:
     """So many queries that have begun and wait for the store."""
-    parts.store.hold()
+    parts.store.shut()
     asked = [asyncio.create_task(cast("Any", parts.bus.ask(SalesOf(sku=str(number))))) for number in range(count)]
     await until(lambda: parts.store.gets)
     yield asked
-    parts.store.release()
+    parts.store.reopen()
     await asyncio.wait_for(asyncio.gather(*asked), 5)
 
 

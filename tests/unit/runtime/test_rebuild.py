@@ -1,15 +1,47 @@
 import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.runtime.parts import Bought, Buy, Product, Sales, SalesOf, Stock, app, idle
+from tests.unit.runtime.parts import (
+    Bought,
+    Buy,
+    Log,
+    Product,
+    ReadModels,
+    Sales,
+    SalesOf,
+    Stock,
+    Store,
+    app,
+    filled,
+    idle,
+    leased,
+    system_on,
+    until,
+)
 from twofold import Application, ReadModel, Settings, on
-from twofold.errors import RebuildUnderWayError, TwofoldError, UnknownReadModelError
-from twofold.ports import Fold
+from twofold.errors import (
+    FencedError,
+    RebuildUnderWayError,
+    StoreError,
+    StoreUnavailableError,
+    TwofoldError,
+    UnknownReadModelError,
+)
+from twofold.ports import Checkpoint, Find, Fold, Share
+from twofold.runtime.folding import Folder
+from twofold.runtime.lifecycle import System
+from twofold.runtime.rebuild import Rebuilder
+from twofold.streams import Position
+from twofold.tables import Table
 from twofold.testing import RunningSystem, running
+
+SALES = app.read_models["Sales"]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -41,23 +73,34 @@ async def test_a_rebuilt_read_model_has_the_rows_of_the_whole_log(folder: Path |
         assert await sales(system) == 25
     async with running(app, folder=folder) as system:
         if folder is not None:
-            assert system.projectors["Sales"].folder.position == 26
+            assert system.progress["Sales"].position == 26
             assert await sales(system) == 25
 
 
-async def test_rows_that_went_wrong_are_right_after_a_rebuild() -> None:
-    async with running(app) as system:
+async def plant(system: RunningSystem, *rows: ReadModel) -> None:
+    """Write rows that no fold has made, as a bug or an accident might."""
+    store, leases = system.stores.store, system.stores.leases
+    assert store is not None
+    assert leases is not None
+    for row in rows:
+        model = system.app.read_models[type(row).__name__]
+        shares = await leases.seize("the accident", model.name, 60, force=True)
+        await store.save(Fold(model.table, shares, shares[0].position, [model.to_row(row)], []))
+    await leases.release("the accident")
+
+
+async def test_rows_that_went_wrong_are_right_after_a_rebuild(folder: Path | None) -> None:
+    async with running(app, folder=folder) as system:
         await system.send(Stock(sku="mug", units=100))
         await sold(system, 3)
         await system.settle()
-        projector = system.projectors["Sales"]
-        async with projector.turn:
-            wrong = projector.model.to_row(Sales(sku="mug", units=999))
-            at = projector.folder.position
-            await system.store.save(Fold(projector.model.table, projector.folder.epoch, at, at, [wrong], []))
+        await plant(system, Sales(sku="mug", units=999))
         assert await sales(system) == 999
         await system.rebuild("Sales")
         assert await sales(system) == 3
+        await sold(system, 1)
+        await system.settle()
+        assert await sales(system) == 4
 
 
 async def test_queries_see_the_old_rows_until_the_switch_and_commands_go_on(tmp_path: Path) -> None:
@@ -126,7 +169,9 @@ class Mendable:
 
 async def units(system: RunningSystem) -> Any:
     projector = system.projectors["Sales"]
-    found = await system.store.load(projector.model.table, [("mug",)])
+    store = system.stores.store
+    assert store is not None
+    found = await store.load(projector.model.table, [("mug",)])
     return projector.model.from_row(found[("mug",)]).units
 
 
@@ -159,6 +204,7 @@ async def test_a_failed_read_model_runs_again_after_a_rebuild_with_mended_code()
             assert system.projectors["Sales"].progress.state == "failed"
             mendable.broken = False
             await system.rebuild("Sales")
+            await system.settle()
             assert system.projectors["Sales"].progress.state == "running"
             assert await units(system) == 1
 
@@ -211,6 +257,267 @@ async def test_only_a_declared_read_model_can_be_rebuilt() -> None:
             await system.rebuild("Nope")
 
 
+# --- going on where it was -------------------------------------------------------------------------------------------
+
+
+class Failing(Store):
+    """Fails at the saves of a rebuild when told so, as if its process had been killed there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saves_left = 1_000_000
+        self.promotes_left = 1_000_000
+
+    async def save(self, fold: Fold) -> Sequence[Share]:
+        if fold.table.name.endswith("__rebuild"):
+            self.saves_left -= 1
+            if self.saves_left < 0:
+                raise StoreUnavailableError("read store", "the server is down")
+        return await super().save(fold)
+
+    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
+        self.promotes_left -= 1
+        if self.promotes_left < 0:
+            raise StoreUnavailableError("read store", "the server is down")
+        return await super().promote(rebuilt, live)
+
+
+def rebuilder(
+    log: Log, store: ReadModels, *, application: Application = app, holder: str = "one", page_size: int = 5
+) -> Rebuilder:
+    model, settings = application.read_models["Sales"], Settings(page_size=page_size)
+    return Rebuilder(model, application.codec, log, store, store, settings, holder=holder)
+
+
+async def log_of(count: int) -> Log:
+    log = Log()
+    await filled(log, *(Bought(sku=f"sku {number % 3}", buyer="ann") for number in range(count)))
+    return log
+
+
+async def sold_in(store: Store, table: Table = SALES.table) -> dict[str, int]:
+    return {row[0]: row[1] for row in await store.find(table, Find({}))}
+
+
+async def test_a_rebuild_that_was_cut_short_goes_on_where_it_was() -> None:
+    log, store = await log_of(60), Failing()
+    store.saves_left = 6
+    with pytest.raises(StoreUnavailableError):
+        await rebuilder(log, store).rebuild()
+    assert (await store.checkpoints())["Sales~rebuild"].position == 30
+    store.saves_left = 1_000_000
+    log.reads.clear()
+    assert await rebuilder(log, store, holder="another process").rebuild() == 60
+    assert min(after for after, _ in log.reads) == 30
+    assert await sold_in(store) == {"sku 0": 20, "sku 1": 20, "sku 2": 20}
+    assert "Sales~rebuild" not in await store.checkpoints()
+
+
+async def test_a_rebuild_does_not_go_on_with_what_other_code_has_made() -> None:
+    log, store = await log_of(60), Failing()
+    store.saves_left = 6
+    with pytest.raises(StoreUnavailableError):
+        await rebuilder(log, store, application=second_release).rebuild()
+    store.saves_left = 1_000_000
+    assert await rebuilder(log, store).rebuild() == 60
+    assert await sold_in(store) == {"sku 0": 20, "sku 1": 20, "sku 2": 20}
+
+
+async def test_a_rebuild_of_another_process_is_waited_for_until_its_lease_runs_out() -> None:
+    log, store = await log_of(60), Store()
+    await store.open(SALES.table.aside("rebuild"))
+    await store.seize("elsewhere", "Sales~rebuild", 60)
+    with pytest.raises(RebuildUnderWayError, match="another process rebuilds it; nothing was changed"):
+        await rebuilder(log, store).rebuild()
+    await store.release("elsewhere")
+    assert await rebuilder(log, store).rebuild() == 60
+
+
+class Slow(Store):
+    """Stands still before it seizes the live rows, as a process does that is stopped there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.going = asyncio.Event()
+        self.stood_still = 0
+
+    async def seize(self, holder: str, read_model: str, lease_s: float, *, force: bool = False) -> Sequence[Share]:
+        if force and holder == "stopped/rebuild":
+            self.stood_still += 1
+            await self.going.wait()
+        return await super().seize(holder, read_model, lease_s, force=force)
+
+
+async def test_a_rebuild_that_stood_still_does_not_put_what_others_make_in_the_place_of_live_rows() -> None:
+    """It had everything, and wakes when another release has begun its own rebuild in the same place."""
+    log, store = await log_of(60), Slow()
+    await rebuilder(log, store).rebuild()
+    shares = (await store.open(SALES.table.aside("rebuild")), await store.seize("x", "Sales~rebuild", 60))[1]
+    await store.save(Fold(SALES.table.aside("rebuild"), shares, Position(60), [], []))
+    await store.release("x")
+    stopped = asyncio.create_task(rebuilder(log, store, holder="stopped").rebuild())
+    await until(lambda: store.stood_still)
+    await store.release("stopped/rebuild")  # its lease runs out
+    newer = second_release.read_models["Sales"].table.aside("rebuild")
+    await store.open(newer, restart=True)
+    await store.seize("newer/rebuild", newer.read_model, 60)
+    store.going.set()
+    with pytest.raises(FencedError, match="another process has taken Sales~rebuild over"):
+        await stopped
+    assert await sold_in(store) == {"sku 0": 20, "sku 1": 20, "sku 2": 20}
+    assert (await store.checkpoints())["Sales~rebuild"].fold_fingerprint == newer.fold_fingerprint
+
+
+async def test_a_rebuild_that_fails_at_the_switch_needs_only_the_switch_afterwards() -> None:
+    log, store = await log_of(60), Failing()
+    store.promotes_left = 0
+    with pytest.raises(StoreUnavailableError):
+        await rebuilder(log, store).rebuild()
+    store.promotes_left = 1
+    store.saves_left = 0
+    assert await rebuilder(log, store).rebuild() == 60
+
+
+# --- the former rows -------------------------------------------------------------------------------------------------
+
+
+async def test_the_rows_from_before_a_rebuild_can_be_put_back_and_go_on_from_where_they_stood(
+    folder: Path | None,
+) -> None:
+    async with running(app, folder=folder) as system:
+        await system.send(Stock(sku="mug", units=100))
+        await sold(system, 3)
+        await system.settle()
+        await plant(system, Sales(sku="mug", units=990))
+        await system.rebuild("Sales")
+        await sold(system, 2)
+        await system.settle()
+        assert await sales(system) == 5
+        assert await system.roll_back("Sales") == 4
+        await system.settle()
+        assert await sales(system) == 992
+        await system.roll_back("Sales")
+        await system.settle()
+        assert await sales(system) == 5
+
+
+async def test_without_former_rows_there_is_nothing_to_put_back() -> None:
+    async with running(app) as system:
+        with pytest.raises(UnknownReadModelError, match="keeps no former rows of Sales"):
+            await system.roll_back("Sales")
+
+
+# --- comparing -------------------------------------------------------------------------------------------------------
+
+
+async def differences(system: System, name: str = "Sales") -> dict[Any, tuple[Any, Any]]:
+    """Units by key: what is there and what should be."""
+    async with aclosing(system.compare(name)) as found:
+        return {each.key[0]: (each.live and each.live[1], each.rebuilt and each.rebuilt[1]) async for each in found}
+
+
+async def test_comparing_finds_the_rows_that_went_wrong_and_changes_none(folder: Path | None) -> None:
+    async with running(app, folder=folder) as system:
+        for sku in ("mug", "bag", "cup"):
+            await system.send(Stock(sku=sku, units=100))
+            await sold(system, 3, sku)
+        await system.settle()
+        assert await differences(system) == {}
+        await plant(system, Sales(sku="mug", units=990), Sales(sku="ghost", units=1))
+        store, leases = system.stores.store, system.stores.leases
+        assert store is not None
+        assert leases is not None
+        shares = await leases.seize("the accident", "Sales", 60, force=True)
+        await store.save(Fold(SALES.table, shares, shares[0].position, [], [("cup",)]))
+        await leases.release("the accident")
+        assert await differences(system) == {"mug": (990, 3), "ghost": (1, None), "cup": (None, 3)}
+        assert (await sales(system), await sales(system, "bag")) == (990, 3)
+        await sold(system, 1)
+        await system.settle()
+        assert (await sales(system), system.progress["Sales"].state) == (991, "running")
+        assert "Sales~rebuild" not in await store.checkpoints()
+
+
+async def test_rows_that_stand_still_are_compared_with_a_fold_up_to_where_they_stand(folder: Path | None) -> None:
+    async with running(app, folder=folder) as system:
+        await system.send(Stock(sku="mug", units=100))
+        await sold(system, 3)
+        await system.settle()
+        await system.pause("Sales")
+        await sold(system, 5)
+        assert await differences(system) == {}
+        await system.resume("Sales")
+        await system.settle()
+        assert await sales(system) == 8
+
+
+class ByBuyer(ReadModel, key="buyer", partitions=8):
+    buyer: str
+    units: int = 0
+
+    @on(Bought)
+    def bought(self, event: Bought) -> None:
+        self.units += 1
+
+
+partitioned = Application("shop", [Product, ByBuyer])
+
+
+async def test_partitions_that_stand_apart_are_each_compared_where_they_stand() -> None:
+    log, store, model = Log(), Store(), partitioned.read_models["ByBuyer"]
+    await filled(log, *(Bought(sku="mug", buyer=str(number % 30)) for number in range(90)))
+    folder, page = Folder(model, model.table, app.codec, store), await log.events()
+    for share in await leased(store, model.table):
+        await folder.fold(page[: 10 + share.partition * 10], [share], save_always=True)
+    await store.release((await store.checkpoints())["ByBuyer"].holders[0])
+    system = system_on(log, store, Settings(page_size=7), application=partitioned)
+    assert await differences(system, "ByBuyer") == {}
+    (wrong,) = [
+        share for share in await leased(store, model.table) if share.partition == model.table.partition_of(("7",))
+    ]
+    await store.save(Fold(model.table, [wrong], wrong.position, [("7", 70)], []))
+    assert [*await differences(system, "ByBuyer")] == ["7"]
+
+
+async def test_rows_that_are_replaced_while_they_are_compared_are_not_taken_for_wrong() -> None:
+    log, store = await log_of(60), Slow()
+    await rebuilder(log, store).rebuild()
+    await filled(log, *[Bought(sku="sku 0", buyer="ann")] * 60)
+    await rebuilder(log, store).rebuild()
+    comparing = asyncio.create_task(anext(rebuilder(log, store, holder="stopped").compare(store)))  # pyright: ignore[reportArgumentType]
+    await until(lambda: store.stood_still)
+    await rebuilder(log, store, holder="operator").roll_back()
+    store.going.set()
+    with pytest.raises(FencedError, match="the rows of Sales were replaced"):
+        await comparing
+    assert "Sales~rebuild" not in await store.checkpoints()
+
+
+async def test_leaving_a_comparison_early_lets_the_rows_go_on() -> None:
+    async with running(app) as system:
+        await system.send(Stock(sku="mug", units=100))
+        await sold(system, 1)
+        await system.settle()
+        await plant(system, Sales(sku="a", units=990), Sales(sku="b", units=1))
+        async with aclosing(system.compare("Sales")) as found:
+            async for _ in found:
+                break
+            with pytest.raises(RebuildUnderWayError):
+                await system.rebuild("Sales")
+        await sold(system, 1)
+        await system.settle()
+        assert await sales(system) == 2
+        await system.rebuild("Sales")
+
+
+async def test_rows_with_the_columns_of_other_code_cannot_be_compared() -> None:
+    log, store = await log_of(9), Store()
+    await rebuilder(log, store, application=first_release).rebuild()
+    with pytest.raises(StoreError, match="the live rows of Sales have the columns or partitions of other code"):
+        await differences(system_on(log, store))
+    assert await sold_in(store, first_release.read_models["Sales"].table) == {"sku 0": 3, "sku 1": 3, "sku 2": 3}
+
+
 # --- at the start, after a deployment --------------------------------------------------------------------------------
 
 
@@ -245,9 +552,10 @@ async def test_a_read_model_that_other_code_folds_is_rebuilt_at_the_start(tmp_pa
         async with running(second_release, folder=tmp_path) as system:
             progress = system.projectors["Sales"].progress
             async with asyncio.timeout(10):
-                while await units(system) != 6 or progress.state != "running":
+                while "rebuilt" not in {each["event"] for each in logs}:
                     await asyncio.sleep(0.001)
-        assert {"rebuilding", "rebuilt"} <= {each["event"] for each in logs}
+            await system.settle()
+            assert (await units(system), progress.state) == (6, "running")
         async with running(second_release, folder=tmp_path) as system:
             await idle()
             assert await units(system) == 6

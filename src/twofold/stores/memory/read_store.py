@@ -6,18 +6,21 @@ values that can't be changed, so handing them out gives nobody a hold on what is
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cmp_to_key
 from math import log
 from typing import Any
 
-from twofold.errors import FencedError, StoreError, UnknownReadModelError
-from twofold.ports import Checkpoint, Find, Fold
+from twofold.errors import StoreError, UnknownReadModelError
+from twofold.ports import Checkpoint, Find, Fold, Leased, Share
 from twofold.stores.finds import CheckedFind, check_equals, check_find, check_limit, lost_place
+from twofold.stores.moves import Moves
 from twofold.stores.rows import Unstorable, as_key, as_row, by_key, order_value
+from twofold.stores.sharing import Sharing, fenced, other_columns
 from twofold.stores.words import words
-from twofold.streams import START, Position
+from twofold.streams import START
 from twofold.tables import Column, Key, Row, Table
 
 __all__ = ["MemoryReadStore"]
@@ -27,38 +30,46 @@ STORE = "read store in memory"
 
 @dataclass(slots=True)
 class _Held:
-    """A read model: its table as it was made, its rows by key."""
+    """A read model: its table as it was made, its partitions, its rows by key."""
 
     table: Table
-    checkpoint: Checkpoint
+    shares: tuple[Share, ...]
+    paused: bool
     rows: dict[Key, Row] = field(default_factory=dict[Key, Row])
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Without what only the sharing knows: its holders and its error."""
+        positions = tuple(share.position for share in self.shares)
+        table = self.table
+        return Checkpoint(table.read_model, positions, table.fingerprint, table.fold_fingerprint, self.paused)
 
 
 class MemoryReadStore:
-    """Both sides: what projectors write, and what queries read."""
+    """Both sides: what projectors write and lease, and what queries read."""
 
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
+        self._last_epoch = 0
+        self._sharing = Sharing()
+        self._moves = Moves()
 
     # --- ReadStore ---
 
     async def open(self, table: Table, *, restart: bool = False) -> Checkpoint:
         self._check_name(table)
         held = self._held.get(table.read_model)
-        epoch = self._next_epoch()
-        if held is None or restart or (held.table.name, held.checkpoint.fingerprint) != (table.name, table.fingerprint):
-            paused = held is not None and held.checkpoint.paused
-            held = self._held[table.read_model] = _Held(table, _checkpoint(table, START, epoch, paused))
-        held.checkpoint = held.checkpoint._replace(epoch=epoch)
-        return held.checkpoint
+        if held is None or restart:
+            epoch = self._next_epoch()
+            shares = tuple(Share(partition, epoch, START) for partition in range(table.partitions))
+            held = self._put(_Held(table, shares, paused=held is not None and held.paused))
+        return self._sharing.told(held.checkpoint)
 
     async def load(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Row]:
         return await self.get(table, keys)
 
-    async def save(self, fold: Fold) -> None:
-        held = self._held.get(fold.table.read_model)
-        if held is None or (held.checkpoint.epoch, held.checkpoint.position) != (fold.epoch, fold.after):
-            raise _fenced(fold, held)
+    async def save(self, fold: Fold) -> Sequence[Share]:
+        held = self._fenced(fold)
         try:
             rows = [as_row(fold.table, row) for row in fold.rows]
             deleted = [as_key(fold.table, key) for key in fold.deleted]
@@ -67,22 +78,56 @@ class MemoryReadStore:
         for key in deleted:
             held.rows.pop(key, None)
         held.rows.update(by_key(fold.table, rows))
-        held.checkpoint = held.checkpoint._replace(position=fold.through)
+        moved = {share.partition: share._replace(position=fold.through) for share in fold.shares}
+        held.shares = tuple(moved.get(share.partition, share) for share in held.shares)
+        self._moves.moved()
+        return [moved[share.partition] for share in fold.shares]
 
     async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
-        source, target = self._required(rebuilt.read_model), self._held.get(live.read_model)
-        paused = target is not None and target.checkpoint.paused
-        checkpoint = _checkpoint(live, source.checkpoint.position, self._next_epoch(), paused)
+        source, former = self._required(rebuilt.read_model), live.aside("former")
+        self._check_name(live)
+        self._check_name(former)
         del self._held[rebuilt.read_model]
-        self._held[live.read_model] = _Held(live, checkpoint, source.rows)
-        return checkpoint
+        self._sharing = self._sharing.void(rebuilt.read_model)
+        target = self._held.pop(live.read_model, None)
+        if target is not None:
+            self._put(self._renewed(target, former, paused=False))
+        held = self._put(self._renewed(source, live, paused=target is not None and target.paused))
+        return self._sharing.told(held.checkpoint)
+
+    async def drop(self, read_model: str) -> None:
+        if self._held.pop(read_model, None) is not None:
+            self._sharing = self._sharing.void(read_model)
+            self._moves.moved()
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
-        return {read_model: held.checkpoint for read_model, held in self._held.items()}
+        return {read_model: self._sharing.told(held.checkpoint) for read_model, held in self._held.items()}
 
     async def set_paused(self, read_model: str, paused: bool) -> None:
+        self._required(read_model).paused = paused
+        self._moves.moved()
+
+    # --- Leases ---
+
+    async def lease(self, holder: str, wanted: Mapping[str, str], lease_s: float) -> Mapping[str, Leased]:
+        there = {read_model: self._held[read_model] for read_model in wanted if read_model in self._held}
+        partitions = {read_model: len(held.shares) for read_model, held in there.items()}
+        self._go_over_to(self._sharing.lease(holder, wanted, partitions), holder)
+        return {
+            read_model: Leased(self._sharing.told(held.checkpoint), self._shares(holder, held))
+            for read_model, held in there.items()
+        }
+
+    async def seize(self, holder: str, read_model: str, lease_s: float, *, force: bool = False) -> Sequence[Share]:
         held = self._required(read_model)
-        held.checkpoint = held.checkpoint._replace(paused=paused)
+        seized = self._sharing.seize(holder, read_model, len(held.shares), force=force)
+        if seized is None:
+            return ()
+        self._go_over_to(seized, holder)
+        return self._shares(holder, held)
+
+    async def release(self, holder: str) -> None:
+        self._sharing = self._sharing.release(holder)
 
     # --- RowReader ---
 
@@ -112,14 +157,16 @@ class MemoryReadStore:
         """StoreError: there is no SQL here."""
         raise StoreError(STORE, "it has no SQL", "use find, count or search, or a read store on SQLite")
 
+    async def wait(self, timeout_s: float) -> None:
+        await self._moves.wait(timeout_s)
+
     # --- inside ---
 
     def _rows(self, table: Table) -> dict[Key, Row]:
         for held in self._held.values():
             if held.table.name == table.name:
-                if held.checkpoint.fingerprint != table.fingerprint:
-                    reason = f"the table of {table.read_model} has the columns of other code"
-                    raise StoreError(STORE, reason, "run the projector of this code, or rebuild")
+                if held.table.fingerprint != table.fingerprint:
+                    raise other_columns(STORE, table)
                 return held.rows
         reason = f"the read model {table.read_model} has no table"
         raise UnknownReadModelError(STORE, reason, "run its projector once, which makes the table")
@@ -135,8 +182,46 @@ class MemoryReadStore:
         return tuple(parts.get(column.name) for column in table.columns)
 
     def _next_epoch(self) -> int:
-        """Greater than every epoch there ever was: a checkpoint goes away only when a greater epoch takes its table."""
-        return 1 + max((held.checkpoint.epoch for held in self._held.values()), default=0)
+        """Newer than every epoch there ever was, also of read models that are gone."""
+        self._last_epoch += 1
+        return self._last_epoch
+
+    def _put(self, held: _Held) -> _Held:
+        """Under the name of its table. Whoever held its shares has lost them."""
+        self._held[held.table.read_model] = held
+        self._sharing = self._sharing.void(held.table.read_model)
+        self._moves.moved()
+        return held
+
+    def _renewed(self, held: _Held, place: Table, *, paused: bool) -> _Held:
+        """The rows under another name; still the columns and the fold of the code that made them."""
+        epoch = self._next_epoch()
+        table = dataclasses.replace(held.table, read_model=place.read_model, name=place.name)
+        return _Held(table, tuple(share._replace(epoch=epoch) for share in held.shares), paused, held.rows)
+
+    def _go_over_to(self, sharing: Sharing, holder: str) -> None:
+        """Give the holder's new shares new epochs, which fence off whoever had them."""
+        gained = sharing.gained(holder, self._sharing)
+        epoch = self._next_epoch() if gained else 0
+        for read_model, partition in gained:
+            held = self._held[read_model]
+            taken = held.shares[partition]._replace(epoch=epoch)
+            held.shares = (*held.shares[:partition], taken, *held.shares[partition + 1 :])
+        self._sharing = sharing
+
+    def _shares(self, holder: str, held: _Held) -> tuple[Share, ...]:
+        mine = self._sharing.of(holder, held.table.read_model)
+        return tuple(share for share in held.shares if share.partition in mine)
+
+    def _fenced(self, fold: Fold) -> _Held:
+        """The read model of the fold; FencedError when its shares are not the stored ones."""
+        held = self._held.get(fold.table.read_model)
+        stored = () if held is None else held.shares
+        if held is None or not fold.shares or not set(fold.shares) <= set(stored):
+            raise fenced(STORE, fold, stored)
+        if held.table.fingerprint != fold.table.fingerprint:
+            raise other_columns(STORE, fold.table)
+        return held
 
     def _required(self, read_model: str) -> _Held:
         held = self._held.get(read_model)
@@ -151,16 +236,6 @@ class MemoryReadStore:
             if held.table.name.lower() == table.name.lower() and held.table.read_model != table.read_model:
                 reason = f"the table name {table.name} of {table.read_model} belongs to {held.table.read_model}"
                 raise StoreError(STORE, reason, "give the read model another name")
-
-
-def _checkpoint(table: Table, position: Position, epoch: int, paused: bool) -> Checkpoint:
-    return Checkpoint(table.read_model, position, epoch, table.fingerprint, table.fold_fingerprint, paused)
-
-
-def _fenced(fold: Fold, held: _Held | None) -> FencedError:
-    found = f"stands at {held.checkpoint.position} in epoch {held.checkpoint.epoch}" if held else "is gone"
-    reason = f"{fold.table.read_model} {found}, this worker folded from {fold.after} in epoch {fold.epoch}"
-    return FencedError(STORE, reason, "another worker has it; open it again to take it over")
 
 
 # --- finding ---------------------------------------------------------------------------------------------------------

@@ -13,11 +13,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from twofold.ports import Checkpoint
 from twofold.stores.reports import StoreReport
 from twofold.stores.sqlite.connections import BUSY_TIMEOUT_S, Schema, meaning, read_holder
+from twofold.stores.sqlite.standings import checkpoints
 from twofold.stores.sqlite.statements import load_statements
-from twofold.streams import Position
 
 __all__ = ["SQLITE_VERSION", "inspect"]
 
@@ -63,7 +62,7 @@ def _contents(path: Path, schema: Schema, deep: bool) -> Mapping[str, Any]:
             "schema": number,
             "damage": _damage(connection) if deep else (),
             "gap": _gap(connection) if deep and "event" in tables else "",
-            "checkpoints": _checkpoints(connection) if "twofold_checkpoint" in tables else {},
+            "checkpoints": checkpoints(connection) if "twofold_checkpoint" in tables else {},
         }
 
 
@@ -77,10 +76,3 @@ def _gap(connection: sqlite3.Connection) -> str:
     if count == (last or 0) and first in (None, 1):
         return ""
     return f"holds {count} events at positions {first} to {last}: they are not dense"
-
-
-def _checkpoints(connection: sqlite3.Connection) -> Mapping[str, Checkpoint]:
-    return {
-        read_model: Checkpoint(read_model, Position(position), epoch, fingerprint, fold_fingerprint, bool(paused))
-        for read_model, position, epoch, fingerprint, fold_fingerprint, paused in connection.execute(SQL["checkpoints"])
-    }

@@ -20,8 +20,3 @@ SELECT quick_check
 -- -> how many events, first position, last position
 SELECT count(*), min(position), max(position)
   FROM event;
-
--- name: checkpoints
--- -> read_model, position, epoch, fingerprint, fold_fingerprint, paused
-SELECT read_model, position, epoch, fingerprint, fold_fingerprint, paused
-  FROM twofold_checkpoint;

@@ -1,5 +1,8 @@
 """Read store on SQLite: rows and checkpoints in a file of their own, apart from the event log.
 
+Who holds which partition is kept in memory, since one process has the file for itself: leases run for ever, and only
+their epochs are written down. Leasing writes only when a partition changes hands.
+
 One thread owns the only writing connection; loads for folding run on it too, where the pages of the last save are still
 in its cache. Rows, checkpoint and fence of a fold are one transaction, under `synchronous = NORMAL`
 (https://www.sqlite.org/pragma.html#pragma_synchronous): a crash of the process loses nothing, and after a power cut the
@@ -8,22 +11,35 @@ latest folds may be gone, rows and checkpoint together, so that they are folded 
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from twofold.errors import FencedError, StoreError, UnknownReadModelError
-from twofold.ports import Checkpoint, Fold
+from twofold.ports import Checkpoint, Fold, Leased, Share
+from twofold.stores.moves import Moves
 from twofold.stores.rows import Unstorable
+from twofold.stores.sharing import Sharing, fenced, other_columns
 from twofold.stores.sqlite.columns import quoted
-from twofold.stores.sqlite.connections import Schema, StoreLock, open_writer, transaction, translated
+from twofold.stores.sqlite.connections import Schema, StoreLock, open_writer, roll_back, transaction, translated
+from twofold.stores.sqlite.standings import (
+    Standing,
+    advance,
+    checkpoints,
+    next_epoch,
+    put_standing,
+    remove_standing,
+    standing_of,
+    standings,
+    take,
+)
 from twofold.stores.sqlite.statements import load_statements
 from twofold.stores.sqlite.table_reader import TableReader
 from twofold.stores.sqlite.table_writer import TableWriter, drop_table
 from twofold.stores.sqlite.threads import ConnectionThreads
-from twofold.streams import START, Position
 from twofold.tables import Key, Row, Table
 
 __all__ = ["SCHEMA", "SqliteReadStore"]
@@ -34,18 +50,8 @@ SCHEMA = Schema.load("read store", application_id=0x54_46_52_53, folder="read_st
 T = TypeVar("T")
 
 _RESERVED = ("sqlite_", "twofold_")
-
-
-class _Place(NamedTuple):
-    """A read model's line in the table of checkpoints."""
-
-    table_name: str
-    generation: int
-    position: int
-    epoch: int
-    fingerprint: str
-    fold_fingerprint: str
-    paused: int
+_UNDER_WAY = Table(read_model="~", name="twofold_promoted", columns=(), key=())
+"""Where a table is while it is promoted, in the midst of a transaction."""
 
 
 class SqliteReadStore:
@@ -53,8 +59,11 @@ class SqliteReadStore:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._store = SCHEMA.store(path)
+        self._loop = asyncio.get_running_loop()
         self._writer = ConnectionThreads(self._store, [connection])
         self._tables: dict[str, _Access] = {}
+        self._sharing = Sharing()  # a new value per change, set by the writing thread alone
+        self._moves = Moves()
 
     @classmethod
     @asynccontextmanager
@@ -77,22 +86,53 @@ class SqliteReadStore:
             lock.release()
 
     async def open(self, table: Table, *, restart: bool = False) -> Checkpoint:
-        return await self._run(lambda connection: self._open(connection, table, restart))
+        return await self._move(lambda connection: self._open(connection, table, restart))
 
     async def load(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Row]:
         return await self._run(lambda connection: self._table(table).reader.load(connection, keys))
 
-    async def save(self, fold: Fold) -> None:
-        await self._run(lambda connection: self._save(connection, fold))
+    async def save(self, fold: Fold) -> Sequence[Share]:
+        return await self._move(lambda connection: self._save(connection, fold))
 
     async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
-        return await self._run(lambda connection: self._promote(connection, rebuilt, live))
+        return await self._move(lambda connection: self._promote(connection, rebuilt, live))
+
+    async def drop(self, read_model: str) -> None:
+        await self._move(lambda connection: self._drop(connection, read_model))
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
-        return await self._run(_checkpoints)
+        return self.told(await self._run(checkpoints))
 
     async def set_paused(self, read_model: str, paused: bool) -> None:
-        await self._run(lambda connection: self._set_paused(connection, read_model, paused))
+        await self._move(lambda connection: self._set_paused(connection, read_model, paused))
+
+    async def lease(self, holder: str, wanted: Mapping[str, str], lease_s: float) -> Mapping[str, Leased]:
+        return await self._run(lambda connection: self._lease(connection, holder, wanted))
+
+    async def seize(self, holder: str, read_model: str, lease_s: float, *, force: bool = False) -> Sequence[Share]:
+        return await self._run(lambda connection: self._seize(connection, holder, read_model, force))
+
+    async def release(self, holder: str) -> None:
+        await self._run(lambda _: self._release(holder))
+
+    def told(self, found: Mapping[str, Checkpoint]) -> Mapping[str, Checkpoint]:
+        """Checkpoints out of the file, with the holders and errors that only this process knows."""
+        return {read_model: self._sharing.told(checkpoint) for read_model, checkpoint in found.items()}
+
+    async def wait(self, timeout_s: float) -> None:
+        """For readers in this process: `RowReader.wait`."""
+        await self._moves.wait(timeout_s)
+
+    async def _move(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run what may move a checkpoint, and wake who waits for that, also when the caller no longer does."""
+
+        def moving(connection: sqlite3.Connection) -> T:
+            done = work(connection)
+            with suppress(RuntimeError):  # the event loop is closed: nobody waits
+                self._loop.call_soon_threadsafe(self._moves.moved)
+            return done
+
+        return await self._run(moving)
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def explained(connection: sqlite3.Connection) -> T:
@@ -113,63 +153,107 @@ class SqliteReadStore:
     def _open(self, connection: sqlite3.Connection, table: Table, restart: bool) -> Checkpoint:
         with transaction(connection):
             self._check_name(connection, table)
-            place = _place(connection, table.read_model)
-            epoch = _next_epoch(connection)
-            if place is None or restart or (place.table_name, place.fingerprint) != (table.name, table.fingerprint):
-                if place is not None:
-                    drop_table(connection, place.table_name, place.generation)
-                self._table(table).writer.create(connection, epoch)
-                return _put(
-                    connection, table, START, epoch, generation=epoch, paused=place is not None and place.paused
-                )
-            connection.execute(SQL["take_over"], {"read_model": table.read_model, "epoch": epoch})
-        return _checkpoint(table.read_model, place._replace(epoch=epoch))
+            found = standing_of(connection, table.read_model)
+            if found is not None and not restart:
+                return self._sharing.told(found.checkpoint)
+            if found is not None:
+                _drop(connection, found)
+            made = Standing.new(table, next_epoch(connection), paused=found is not None and found.paused)
+            self._table(table).writer.create(connection, made.generation)
+            put_standing(connection, made)
+        return self._void(table.read_model).told(made.checkpoint)
 
-    def _save(self, connection: sqlite3.Connection, fold: Fold) -> None:
+    def _save(self, connection: sqlite3.Connection, fold: Fold) -> Sequence[Share]:
         writer = self._table(fold.table).writer
-        fence = {
-            "read_model": fold.table.read_model,
-            "epoch": fold.epoch,
-            "after": fold.after,
-            "through": fold.through,
-        }
         try:
             with transaction(connection):
-                advanced = connection.execute(SQL["advance"], fence).fetchall()
-                if not advanced:
+                moved = advance(connection, fold)
+                if not moved or len(moved) < len(fold.shares):
+                    roll_back(connection)  # those that moved, so that the error tells what is stored
                     raise self._fenced(connection, fold)
-                ((generation,),) = advanced
+                generation = self._generation(connection, fold.table)
                 if fold.deleted:
                     writer.delete(connection, generation, fold.deleted)
                 if fold.rows:
                     writer.save(connection, generation, fold.rows)
         except Unstorable as error:
             raise error.in_fold(self._store, fold.table) from None
+        return moved
 
     def _promote(self, connection: sqlite3.Connection, rebuilt: Table, live: Table) -> Checkpoint:
+        former = live.aside("former")
         with transaction(connection):
             source = self._required(connection, rebuilt.read_model)
-            target = _place(connection, live.read_model)
+            for table in (live, former):
+                self._check_name(connection, table)
+            epoch = next_epoch(connection)
+            source = _moved(connection, source, _UNDER_WAY, epoch)  # it may be the former one
+            target = standing_of(connection, live.read_model)
             if target is not None:
-                drop_table(connection, target.table_name, target.generation)
-            self._check_name(connection, live)
-            connection.execute(SQL["rename_table"].format(table=quoted(source.table_name), name=quoted(live.name)))
-            epoch = _next_epoch(connection)
-            connection.execute(SQL["remove_checkpoint"], {"read_model": rebuilt.read_model})
-            paused = target is not None and target.paused
-            return _put(connection, live, source.position, epoch, generation=source.generation, paused=paused)
+                if (earlier := standing_of(connection, former.read_model)) is not None:
+                    _drop(connection, earlier)
+                _moved(connection, target, former, epoch)
+            promoted = _moved(connection, source, live, epoch, paused=target is not None and target.paused)
+        return self._void(rebuilt.read_model, live.read_model, former.read_model).told(promoted.checkpoint)
+
+    def _drop(self, connection: sqlite3.Connection, read_model: str) -> None:
+        with transaction(connection):
+            if (found := standing_of(connection, read_model)) is not None:
+                _drop(connection, found)
+        self._void(read_model)
 
     def _set_paused(self, connection: sqlite3.Connection, read_model: str, paused: bool) -> None:
         with transaction(connection):
             self._required(connection, read_model)
             connection.execute(SQL["set_paused"], {"read_model": read_model, "paused": paused})
 
-    def _required(self, connection: sqlite3.Connection, read_model: str) -> _Place:
-        place = _place(connection, read_model)
-        if place is None:
+    def _lease(self, connection: sqlite3.Connection, holder: str, wanted: Mapping[str, str]) -> Mapping[str, Leased]:
+        partitions = {name: len(each.shares) for name, each in standings(connection).items() if name in wanted}
+        self._go_over_to(connection, self._sharing.lease(holder, wanted, partitions), holder)
+        found = standings(connection)
+        return {
+            name: Leased(self._sharing.told(found[name].checkpoint), self._shares(holder, found[name]))
+            for name in partitions
+        }
+
+    def _seize(self, connection: sqlite3.Connection, holder: str, read_model: str, force: bool) -> Sequence[Share]:
+        partitions = len(self._required(connection, read_model).shares)
+        seized = self._sharing.seize(holder, read_model, partitions, force=force)
+        if seized is None:
+            return ()
+        self._go_over_to(connection, seized, holder)
+        return self._required(connection, read_model).shares
+
+    def _release(self, holder: str) -> None:
+        self._sharing = self._sharing.release(holder)
+
+    def _go_over_to(self, connection: sqlite3.Connection, sharing: Sharing, holder: str) -> None:
+        """Give the holder's new shares new epochs, which fence off whoever had them."""
+        if gained := sharing.gained(holder, self._sharing):
+            with transaction(connection):
+                take(connection, gained)
+        self._sharing = sharing
+
+    def _shares(self, holder: str, standing: Standing) -> tuple[Share, ...]:
+        mine = self._sharing.of(holder, standing.read_model)
+        return tuple(share for share in standing.shares if share.partition in mine)
+
+    def _void(self, *read_models: str) -> Sharing:
+        self._sharing = self._sharing.void(*read_models)
+        return self._sharing
+
+    def _generation(self, connection: sqlite3.Connection, table: Table) -> int:
+        ((generation, fingerprint),) = connection.execute(SQL["table_of"], {"read_model": table.read_model}).fetchall()
+        if fingerprint != table.fingerprint:
+            raise other_columns(self._store, table)
+        return generation
+
+    def _required(self, connection: sqlite3.Connection, read_model: str) -> Standing:
+        found = standing_of(connection, read_model)
+        if found is None:
             reason = f"it holds no read model {read_model}"
             raise UnknownReadModelError(self._store, reason, "open it first, or correct the name")
-        return place
+        return found
 
     def _check_name(self, connection: sqlite3.Connection, table: Table) -> None:
         """A read model's table must not be SQLite's, the store's own or another read model's."""
@@ -181,10 +265,8 @@ class SqliteReadStore:
             raise StoreError(self._store, reason, "give the read model another name")
 
     def _fenced(self, connection: sqlite3.Connection, fold: Fold) -> FencedError:
-        place = _place(connection, fold.table.read_model)
-        found = f"stands at {place.position} in epoch {place.epoch}" if place else "is gone"
-        reason = f"{fold.table.read_model} {found}, this worker folded from {fold.after} in epoch {fold.epoch}"
-        return FencedError(self._store, reason, "another worker has it; open it again to take it over")
+        found = standing_of(connection, fold.table.read_model)
+        return fenced(self._store, fold, () if found is None else found.shares)
 
 
 class _Access(NamedTuple):
@@ -193,31 +275,15 @@ class _Access(NamedTuple):
     writer: TableWriter
 
 
-def _place(connection: sqlite3.Connection, read_model: str) -> _Place | None:
-    found = connection.execute(SQL["place"], {"read_model": read_model}).fetchone()
-    return None if found is None else _Place(*found)
+def _drop(connection: sqlite3.Connection, standing: Standing) -> None:
+    drop_table(connection, standing.table_name, standing.generation)
+    remove_standing(connection, standing.read_model)
 
 
-def _checkpoint(read_model: str, place: _Place) -> Checkpoint:
-    return Checkpoint(
-        read_model, Position(place.position), place.epoch, place.fingerprint, place.fold_fingerprint, bool(place.paused)
-    )
-
-
-def _checkpoints(connection: sqlite3.Connection) -> Mapping[str, Checkpoint]:
-    found = connection.execute(SQL["checkpoints"]).fetchall()
-    return {read_model: _checkpoint(read_model, _Place(*place)) for read_model, *place in found}
-
-
-def _next_epoch(connection: sqlite3.Connection) -> int:
-    return connection.execute(SQL["next_epoch"]).fetchone()[0]
-
-
-def _put(
-    connection: sqlite3.Connection, table: Table, position: int, epoch: int, *, generation: int, paused: int | bool
-) -> Checkpoint:
-    place = _Place(
-        table.name, generation, position, epoch, table.fingerprint, table.fold_fingerprint, paused=int(paused)
-    )
-    connection.execute(SQL["put_checkpoint"], {"read_model": table.read_model, **place._asdict()})
-    return _checkpoint(table.read_model, place)
+def _moved(
+    connection: sqlite3.Connection, standing: Standing, place: Table, epoch: int, *, paused: bool = False
+) -> Standing:
+    """The table under another read model's name, which must be free; every share of it is void."""
+    connection.execute(SQL["rename_table"].format(table=quoted(standing.table_name), name=quoted(place.name)))
+    remove_standing(connection, standing.read_model)
+    return put_standing(connection, standing.renewed(place, epoch, paused=paused))

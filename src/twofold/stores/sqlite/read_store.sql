@@ -12,60 +12,76 @@ BEGIN;
 
 -- == checkpoints ==
 
--- name: checkpoints
--- -> read_model, table_name, generation, position, epoch, fingerprint, fold_fingerprint, paused
-SELECT read_model, table_name, generation, position, epoch, fingerprint, fold_fingerprint, paused
-  FROM twofold_checkpoint;
-
--- name: place
--- :read_model -> table_name, generation, position, epoch, fingerprint, fold_fingerprint, paused
-SELECT table_name, generation, position, epoch, fingerprint, fold_fingerprint, paused
-  FROM twofold_checkpoint
- WHERE read_model = :read_model;
+-- name: standings
+-- Of one read model, or of all where :read_model is NULL; a row per partition.
+-- :read_model -> read_model, table_name, generation, fingerprint, fold_fingerprint, paused, partition, epoch, position
+SELECT read_model, table_name, generation, fingerprint, fold_fingerprint, paused, partition, epoch, position
+  FROM twofold_read_model JOIN twofold_checkpoint USING (read_model)
+ WHERE :read_model IS NULL OR read_model = :read_model
+ ORDER BY read_model, partition;
 
 -- name: holder
 -- Whose table it is.
 -- :table_name -> read_model, generation, fingerprint
 SELECT read_model, generation, fingerprint
-  FROM twofold_checkpoint
+  FROM twofold_read_model
  WHERE table_name = :table_name;
 
--- name: next_epoch
--- Greater than every epoch there ever was: a checkpoint goes away only when a greater epoch takes its table.
--- -> epoch
-SELECT 1 + coalesce(max(epoch), 0)
-  FROM twofold_checkpoint;
-
--- name: put_checkpoint
--- :read_model :table_name :generation :position :epoch :fingerprint :fold_fingerprint :paused
-INSERT OR REPLACE INTO twofold_checkpoint
-       (read_model, table_name, generation, position, epoch, fingerprint, fold_fingerprint, paused)
-VALUES (:read_model, :table_name, :generation, :position, :epoch, :fingerprint, :fold_fingerprint, :paused);
-
--- name: take_over
--- :read_model :epoch
-UPDATE twofold_checkpoint
-   SET epoch = :epoch
+-- name: table_of
+-- :read_model -> generation, fingerprint
+SELECT generation, fingerprint
+  FROM twofold_read_model
  WHERE read_model = :read_model;
 
+-- name: next_epoch
+-- -> epoch
+UPDATE twofold_epoch
+   SET newest = newest + 1
+RETURNING newest;
+
+-- name: put_read_model
+-- :read_model :table_name :generation :fingerprint :fold_fingerprint :paused
+INSERT INTO twofold_read_model (read_model, table_name, generation, fingerprint, fold_fingerprint, paused)
+VALUES (:read_model, :table_name, :generation, :fingerprint, :fold_fingerprint, :paused);
+
+-- name: put_checkpoint
+-- :read_model :partition :epoch :position
+INSERT INTO twofold_checkpoint (read_model, partition, epoch, position)
+VALUES (:read_model, :partition, :epoch, :position);
+
+-- name: take
+-- :read_model :partition :epoch
+UPDATE twofold_checkpoint
+   SET epoch = :epoch
+ WHERE read_model = :read_model AND partition = :partition;
+
 -- name: advance
--- Touches no row when another worker has taken over or moved the checkpoint.
--- :read_model :epoch :after :through -> generation
+-- Touches no row when another worker has the partition or has moved it.
+-- :read_model :partition :epoch :position :through
 UPDATE twofold_checkpoint
    SET position = :through
- WHERE read_model = :read_model AND epoch = :epoch AND position = :after
-RETURNING generation;
+ WHERE read_model = :read_model AND partition = :partition AND epoch = :epoch AND position = :position;
 
--- name: remove_checkpoint
+-- name: remove_read_model
+-- :read_model
+DELETE FROM twofold_read_model
+ WHERE read_model = :read_model;
+
+-- name: remove_checkpoints
 -- :read_model
 DELETE FROM twofold_checkpoint
  WHERE read_model = :read_model;
 
 -- name: set_paused
 -- :read_model :paused
-UPDATE twofold_checkpoint
+UPDATE twofold_read_model
    SET paused = :paused
  WHERE read_model = :read_model;
+
+-- name: data_version
+-- Another number once another connection has written the file.
+-- -> data_version
+PRAGMA data_version;
 
 -- == a read model's table ==
 

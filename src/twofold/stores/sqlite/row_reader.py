@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twofold.errors import StoreError, StoreUnavailableError
-from twofold.ports import Find
+from twofold.ports import Checkpoint, Find
 from twofold.stores.sqlite.columns import DECIMAL_COLLATION, compare_decimals, parameter
 from twofold.stores.sqlite.connections import open_reader, translated
-from twofold.stores.sqlite.read_store import SCHEMA
+from twofold.stores.sqlite.read_store import SCHEMA, SQL, SqliteReadStore
+from twofold.stores.sqlite.standings import checkpoints
 from twofold.stores.sqlite.table_reader import TableReader
 from twofold.stores.sqlite.threads import ConnectionThreads
 from twofold.tables import Key, Row, Table
@@ -31,32 +32,44 @@ T = TypeVar("T")
 READING_THREADS = 2
 SQL_THREADS = 2
 STATEMENT_TIMEOUT_S = 30.0
+POLL_S = 0.02
 _OPERATIONS_BETWEEN_LOOKS = 200_000  # some milliseconds: short statements never look
 
 
 class SqliteRowReader:
     """Made by `open`. Statements of `sql` have threads of their own, so that long ones don't hold up the others."""
 
-    def __init__(self, path: Path, rows: ConnectionThreads, sql: ConnectionThreads, statement_timeout_s: float) -> None:
+    def __init__(
+        self, path: Path, rows: ConnectionThreads, sql: ConnectionThreads, writer: _Writer, statement_timeout_s: float
+    ) -> None:
         self._store = SCHEMA.store(path)
-        self._rows, self._sql = rows, sql
+        self._rows, self._sql, self._writer = rows, sql, writer
         self._timeout_s = statement_timeout_s
         self._tables: dict[str, TableReader] = {}
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, path: Path, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+        cls, path: Path, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S, beside: SqliteReadStore | None = None
     ) -> AsyncGenerator[SqliteRowReader]:
-        """A reader of the file, beside the process that writes it or in it; the file must exist."""
+        """A reader of the file, which must exist.
+
+        `beside` is the store that writes the file, if that is in this process: then waiting ends as soon as a
+        checkpoint moves, and checkpoints tell holders and errors. From another process the file is looked at every
+        20 ms, and checkpoints tell neither.
+        """
         store = SCHEMA.store(path)
-        rows = ConnectionThreads(store, [_rows_connection(path) for _ in range(READING_THREADS)])
-        sql = ConnectionThreads(store, [_sql_connection(path) for _ in range(SQL_THREADS)])
-        try:
-            yield cls(path, rows, sql, statement_timeout_s)
-        finally:
-            await rows.close()
-            await sql.close()
+        async with AsyncExitStack() as stack:
+
+            def threads(connections: Iterable[sqlite3.Connection]) -> ConnectionThreads:
+                started = ConnectionThreads(store, list(connections))
+                stack.push_async_callback(started.close)
+                return started
+
+            rows = threads(_rows_connection(path) for _ in range(READING_THREADS))
+            sql = threads(_sql_connection(path) for _ in range(SQL_THREADS))
+            writer = beside or _WriterElsewhere(threads([open_reader(path, SCHEMA)]))
+            yield cls(path, rows, sql, writer, statement_timeout_s)
 
     async def get(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Row]:
         return await self._run(self._rows, lambda connection: self._table(table).load(connection, keys))
@@ -72,6 +85,12 @@ class SqliteRowReader:
 
     async def sql(self, text: str, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         return await self._run(self._sql, lambda connection: self._select(connection, text, params))
+
+    async def checkpoints(self) -> Mapping[str, Checkpoint]:
+        return self._writer.told(await self._run(self._rows, checkpoints))
+
+    async def wait(self, timeout_s: float) -> None:
+        await self._writer.wait(timeout_s)
 
     async def _run(self, threads: ConnectionThreads, work: Callable[[sqlite3.Connection], T]) -> T:
         patience = _Patience(self._store, self._timeout_s)
@@ -112,6 +131,34 @@ class SqliteRowReader:
 _SQL_REMEDY = "give one statement that reads, SELECT or WITH, and a value for each of its :names"
 
 
+class _Writer(Protocol):
+    """What is known of the store that writes the file."""
+
+    def told(self, found: Mapping[str, Checkpoint]) -> Mapping[str, Checkpoint]: ...
+
+    async def wait(self, timeout_s: float) -> None: ...
+
+
+class _WriterElsewhere:
+    """In another process: there is nothing but the file."""
+
+    def __init__(self, watch: ConnectionThreads) -> None:
+        self._watch = watch
+        self._version = 0
+
+    def told(self, found: Mapping[str, Checkpoint]) -> Mapping[str, Checkpoint]:
+        return found
+
+    async def wait(self, timeout_s: float) -> None:
+        until = monotonic() + timeout_s
+        while True:
+            before, self._version = self._version, await self._watch.run(_data_version)
+            left_s = until - monotonic()
+            if self._version != before or left_s <= 0:
+                return
+            await asyncio.sleep(min(POLL_S, left_s))
+
+
 class _Patience:
     """How long a statement may run. Looked at by SQLite itself, in the statement's thread."""
 
@@ -139,6 +186,10 @@ class _Patience:
 
 
 # --- connections -----------------------------------------------------------------------------------------------------
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    return connection.execute(SQL["data_version"]).fetchone()[0]
 
 
 def _rows_connection(path: Path) -> sqlite3.Connection:
