@@ -14,10 +14,10 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage check format bench lock clean
+.PHONY: help setup demo test coverage check format bench bench-postgres lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/installed ## make .venv with the project and everything its developers use
 
@@ -52,6 +52,9 @@ format: setup ## mend what can be mended mechanically
 
 bench: setup ## run the benchmarks (ARGS= for python -m benchmarks)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-postgres: setup ## run those on PostgreSQL (ARGS= for python -m benchmarks.postgres)
+	$(BIN)/python -m benchmarks.postgres $(ARGS)
 
 lock: setup ## pin requirements/*.txt anew from pyproject.toml (UPGRADE=--upgrade)
 	$(BIN)/uv pip compile $(COMPILE) pyproject.toml --output-file requirements/run.txt

@@ -2,10 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+
+from tests.servers.postgres import VERSIONS, PostgresServer, find_binaries, postgres_server
 
 FindTool = Callable[..., Path]
 
@@ -27,3 +30,51 @@ def find_tool() -> FindTool:
         pytest.skip(missing)
 
     return find
+
+
+def _running(version: str) -> Iterator[PostgresServer]:
+    if find_binaries(version) is None:
+        missing = f"PostgreSQL {version} is not installed (see .ci/run)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with postgres_server(version) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres18() -> Iterator[PostgresServer]:
+    """The newest PostgreSQL, for the whole session. Tests that kill or fill a server start their own."""
+    yield from _running("18")
+
+
+@pytest.fixture(scope="session")
+def postgres15() -> Iterator[PostgresServer]:
+    """The oldest PostgreSQL that is supported."""
+    yield from _running("15")
+
+
+@pytest.fixture(params=VERSIONS)
+def postgres(request: pytest.FixtureRequest) -> PostgresServer:
+    """Each supported PostgreSQL in turn."""
+    server: PostgresServer = request.getfixturevalue(f"postgres{request.param}")
+    return server
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a fresh, empty database on each supported PostgreSQL, as its superuser."""
+    yield from _fresh(postgres)
+
+
+@pytest.fixture
+def database18(postgres18: PostgresServer) -> Iterator[str]:
+    """The URL of a fresh, empty database on the newest PostgreSQL only."""
+    yield from _fresh(postgres18)
+
+
+def _fresh(server: PostgresServer) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    server.sql(f"create database {name}")
+    yield server.url(name)
+    server.sql(f"drop database {name} with (force)")

@@ -43,6 +43,19 @@ async def test_a_command_is_answered_with_stream_version_position_and_events(cli
     assert "idempotent-replayed" not in response.headers
 
 
+async def test_browsers_are_given_the_position_for_their_next_queries(client: httpx.AsyncClient) -> None:
+    response = await client.post("/commands/Count", json={"counter_id": "a"})
+    assert response.headers["set-cookie"] == "twofold-position=2; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
+    refused = await client.post("/commands/Count", json={"counter_id": "nobody"})
+    assert "set-cookie" not in refused.headers
+
+
+async def test_the_cookie_can_be_switched_off() -> None:
+    async with serving(dataclasses.replace(MEMORY, position_cookie=False)) as (_, client):
+        response = await client.post("/commands/OpenCounter", json={"counter_id": "a"})
+        assert "set-cookie" not in response.headers
+
+
 async def test_a_repeat_gets_the_first_answer_and_says_so(client: httpx.AsyncClient) -> None:
     key = {"Idempotency-Key": "k-1"}
     first = await client.post("/commands/Count", json={"counter_id": "a"}, headers=key)

@@ -144,6 +144,33 @@ async def test_a_position_without_meaning_is_refused(client: httpx.AsyncClient, 
     assert refusal(await client.get("/queries/Totals", headers={"Twofold-After": value})) == (400, "invalid-header")
 
 
+async def test_a_browser_reads_its_own_write_by_its_cookie() -> None:
+    async with serving() as (door, client):
+        await client.post("/commands/OpenCounter", json={"counter_id": "a"})
+        assert (await client.get("/queries/TotalOf?counter_id=a")).json()["counter_id"] == "a"
+        await door.system.pause("Total")
+        await client.post("/commands/Count", json={"counter_id": "a"})
+        assert client.cookies["twofold-position"] == "2"
+        assert refusal(await client.get("/queries/TotalOf?counter_id=a")) == (503, "not-yet-consistent")
+        older = await client.get("/queries/TotalOf?counter_id=a", headers={"Twofold-After": "1"})
+        assert older.json()["total"] == 0, "a header is stronger than the cookie"
+
+
+@pytest.mark.parametrize("cookie", ["twofold-position=x", "twofold-position=7", "twofold-position=", "other=1"])
+async def test_a_cookie_that_this_log_can_not_have_given_is_no_wish(client: httpx.AsyncClient, cookie: str) -> None:
+    client.cookies.clear()
+    response = await client.get("/queries/Totals", headers={"Cookie": cookie})
+    assert (response.status_code, response.headers["twofold-position"]) == (200, "6")
+
+
+async def test_the_cookie_is_not_looked_at_when_it_is_switched_off() -> None:
+    async with serving(dataclasses.replace(MEMORY, position_cookie=False)) as (door, client):
+        await door.system.pause("Total")
+        await client.post("/commands/OpenCounter", json={"counter_id": "a"})
+        response = await client.get("/queries/Totals", headers={"Cookie": "twofold-position=1"})
+        assert (response.status_code, response.json()) == (200, [])
+
+
 async def test_a_bug_in_an_answer_tells_nothing(client: httpx.AsyncClient) -> None:
     response = await client.get("/queries/Crash")
     assert refusal(response) == (500, "internal-error")

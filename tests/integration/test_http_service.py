@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -16,6 +16,7 @@ from tests.integration.counters import MEMORY, app, client_of, serving
 from twofold import asgi
 from twofold.errors import SettingsError, StoreUnavailableError
 from twofold.http.app import HttpDoor
+from twofold.settings import Role
 
 
 @pytest.fixture
@@ -49,7 +50,9 @@ async def test_a_process_that_works_is_alive_and_ready(door_and_client: tuple[Ht
     assert ready.status_code == 200
     assert ready.json() == {
         "status": "ready",
+        "role": "all",
         "reasons": [],
+        "head": 1,
         "read_models": [
             {
                 "name": "Total",
@@ -102,12 +105,12 @@ class LostLog:
         raise StoreUnavailableError("event log", "the disk is gone")
 
 
-@pytest.mark.parametrize(("answers", "reason"), [(True, "the disk is gone"), (False, "does not answer")])
+@pytest.mark.parametrize(("answers", "reason"), [(True, "the disk is gone"), (False, "do not answer")])
 async def test_without_its_event_log_a_process_is_not_ready_and_still_counts(
     door_and_client: tuple[HttpDoor, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch, answers: bool, reason: str
 ) -> None:
     door, client = door_and_client
-    monkeypatch.setattr(door.system, "log", LostLog(answers=answers))
+    monkeypatch.setattr(door.system, "stores", door.system.stores._replace(log=cast("Any", LostLog(answers=answers))))
     response = await client.get("/readyz")
     assert response.status_code == 503
     assert reason in response.json()["reasons"][0]
@@ -152,6 +155,7 @@ async def test_a_failed_read_model_is_shown_and_the_rest_goes_on(
     assert sample(metrics, "twofold_read_model_state", read_model="Total", state="failed") == 1
     assert sample(metrics, "twofold_read_model_lag_events", read_model="Total") == 1
     assert (await client.post("/commands/Count", json={"counter_id": "a"})).status_code == 200
+    client.cookies.clear()
     assert (await client.get("/queries/TotalOf?counter_id=a")).json()["total"] == 0
 
 
@@ -225,6 +229,30 @@ async def test_a_host_framework_runs_the_system_and_mounts_the_door_at_a_prefix(
             assert (await client.get("/docs")).status_code == 200
             unknown = await client.get("/nowhere")
             assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown-path")
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "wanted"),
+    [
+        (Role.QUERY, "/commands/Count", "command"),
+        (Role.PROJECTOR, "/commands/Count", "command"),
+        (Role.COMMAND, "/queries/Totals", "query"),
+        (Role.PROJECTOR, "/queries/nonsense", "query"),
+    ],
+)
+async def test_what_another_role_does_is_asked_of_a_service_of_that_role(role: Role, path: str, wanted: str) -> None:
+    async with client_of(asgi(app, MEMORY, role=role)) as client:
+        response = await client.post(path, json={})
+        assert (response.status_code, response.json()["code"]) == (404, "wrong-role")
+        assert f"role {role};" in response.json()["detail"]
+        assert f"send it to a service of role {wanted}" in response.json()["detail"]
+
+
+async def test_a_role_of_its_own_does_not_start_on_stores_of_one_process() -> None:
+    for role in (Role.COMMAND, Role.QUERY, Role.PROJECTOR):
+        with pytest.raises(SettingsError, match=f"the role {role} needs PostgreSQL"):
+            async with asgi(app, MEMORY, role=role).lifespan():
+                pass
 
 
 class Lifespan:

@@ -1,0 +1,1 @@
+"""Event log and read store on PostgreSQL, by psycopg 3."""
