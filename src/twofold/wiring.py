@@ -1,27 +1,30 @@
 """The composition root: the only module that names adapters.
 
-`connect` opens the stores that the settings name, and runs a system on them.
+`connect` opens the stores that the settings name, and runs a system on them. Adapters that need a driver of their own
+are imported when a setting names them, so that nobody needs what they don't use.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+import secrets
+import socket
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twofold.application import Application
-from twofold.errors import SettingsError, StoreNotWritableError
-from twofold.operations import masked
-from twofold.ports import Clock, EventLog, Probe, ReadStore, RowReader, Snapshots
-from twofold.runtime.lifecycle import System
-from twofold.settings import DEFAULT_EVENT_LOG, Settings
+from twofold.errors import SettingsError, StoreNotWritableError, TwofoldError
+from twofold.ports import Checkpoint, Clock, EventLog, Leases, Probe, ReadStore, RowReader, Snapshots
+from twofold.runtime.lifecycle import Stores, System
+from twofold.settings import DEFAULT_EVENT_LOG, Place, Role, Settings, StoreKind
 from twofold.stores.memory.event_log import MemoryEventLog
 from twofold.stores.memory.read_store import MemoryReadStore
-from twofold.stores.reports import StoreReport
+from twofold.stores.reports import ServerReport, StoreReport
 from twofold.stores.sqlite.event_log import SCHEMA as SQLITE_EVENT_LOG
 from twofold.stores.sqlite.event_log import SqliteEventLog
 from twofold.stores.sqlite.inspection import SQLITE_VERSION, inspect
@@ -29,21 +32,28 @@ from twofold.stores.sqlite.read_store import SCHEMA as SQLITE_READ_STORE
 from twofold.stores.sqlite.read_store import SqliteReadStore
 from twofold.stores.sqlite.row_reader import SqliteRowReader
 
+if TYPE_CHECKING:
+    from twofold.stores.postgres.schema import Schema
+
 __all__ = [
     "SQLITE_VERSION",
-    "Stores",
     "SystemClock",
     "at_rest",
     "connect",
-    "event_log_path",
+    "holder_of",
+    "make_roles",
+    "migrate",
     "open_event_log",
+    "open_read_store",
     "open_stores",
-    "read_store_path",
     "reports_on",
+    "roles_script",
+    "servers_of",
+    "stored_checkpoints",
 ]
 
-MEMORY = "memory:"
-_SQLITE = "sqlite:///"
+OPERATOR = "operator"
+"""Who opens stores for a command of `twofold` and not for a service: PostgreSQL shows it as `twofold operator …`."""
 
 
 class SystemClock:
@@ -65,17 +75,15 @@ class Unobserved:
     def fold_done(self, read_model: str, events: int, seconds: float) -> None: ...
 
 
-class Stores(NamedTuple):
-    """What a system stands on. `publish` tells other processes of this user about the one that writes."""
+class _Log(EventLog, Snapshots, Protocol):
+    """What keeps events keeps snapshots of aggregates too."""
 
-    log: EventLog
-    snapshots: Snapshots
-    store: ReadStore
-    reader: RowReader
 
-    def publish(self, facts: Mapping[str, Any]) -> None:
-        if isinstance(self.log, SqliteEventLog):
-            self.log.publish(facts)
+class _Store(ReadStore, Leases, Protocol):
+    """What keeps read models shares them out too."""
+
+
+# --- a system on its stores ------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -83,15 +91,20 @@ async def connect(
     app: Application,
     settings: Settings | None = None,
     *,
+    role: Role = Role.ALL,
+    strict: bool = False,
     clock: Clock | None = None,
     probe: Probe | None = None,
 ) -> AsyncGenerator[System]:
     """Run the application in this process: `async with connect(app) as system: await system.send(...)`.
 
-    Without settings they come from the environment (`TWOFOLD_EVENT_LOG` …), by default SQLite in `.twofold/`. Leaving
-    the block finishes what was accepted.
+    Without settings they come from the environment (`TWOFOLD_EVENT_LOG` …), by default SQLite in `.twofold/`. A role
+    other than ALL needs PostgreSQL; with `strict`, as `twofold serve` has it, also a user there that can't change
+    events. Leaving the block finishes what was accepted.
     """
-    async with at_rest(app, settings, clock=clock, probe=probe) as system:
+    settings = settings.checked() if settings else Settings.from_environment(os.environ)
+    async with open_stores(settings, role, caller=role if strict or role is Role.ALL else f"embedded-{role}") as stores:
+        system = _system(app, settings, stores, role, clock=clock, probe=probe)
         try:
             await system.start()
             yield system
@@ -100,44 +113,150 @@ async def connect(
 
 
 @asynccontextmanager
-async def at_rest(
-    app: Application, settings: Settings | None = None, *, clock: Clock | None = None, probe: Probe | None = None
-) -> AsyncGenerator[System]:
-    """The same system on its open stores, not started: nothing folds, and nothing is taken."""
-    settings = settings.checked() if settings else Settings.from_environment(os.environ)
-    async with open_stores(settings) as stores:
-        yield System(
-            app,
-            settings,
-            log=stores.log,
-            snapshots=stores.snapshots,
-            store=stores.store,
-            reader=stores.reader,
-            clock=clock or SystemClock(),
-            probe=probe or Unobserved(),
-            publish=stores.publish,
-        )
+async def at_rest(app: Application, settings: Settings) -> AsyncGenerator[System]:
+    """A system in an operator's hand, not started: nothing folds by itself, and nothing is taken.
+
+    It has what it needs to fold and to compare. On PostgreSQL it appends nothing, and needs no rights to do so.
+    """
+    kinds = {settings.event_log_at.kind, settings.read_store_at.kind}
+    role = Role.PROJECTOR if kinds == {StoreKind.POSTGRES} else Role.ALL
+    async with open_stores(settings, role, caller=OPERATOR) as stores:
+        yield _system(app, settings, stores, role)
+
+
+def _system(
+    app: Application,
+    settings: Settings,
+    stores: Stores,
+    role: Role,
+    *,
+    clock: Clock | None = None,
+    probe: Probe | None = None,
+) -> System:
+    log = stores.log
+    return System(
+        app,
+        settings,
+        stores,
+        role=role,
+        clock=clock or SystemClock(),
+        probe=probe or Unobserved(),
+        holder=_holder(),
+        publish=log.publish if isinstance(log, SqliteEventLog) else lambda facts: None,
+    )
+
+
+def _holder() -> str:
+    """A name for this process among those that share work: where it is, and no other's, also not a former one's."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 @asynccontextmanager
-async def open_stores(settings: Settings) -> AsyncGenerator[Stores]:
-    """The stores that the settings name, for the one process that writes."""
+async def open_stores(settings: Settings, role: Role = Role.ALL, *, caller: str = "") -> AsyncGenerator[Stores]:
+    """Those of the stores that the settings name which the role needs; a SQLite file only for one process at a time.
+
+    `caller` is who opens them, by default a service of the role. An OPERATOR may have more rights than a service may,
+    and can always read rows.
+
+    SettingsError when a role of its own is to work on stores that live in one process.
+    """
+    _check_places(settings, role)
+    caller = caller or role
     async with AsyncExitStack() as stack:
-        log_path, read_path = event_log_path(settings), read_store_path(settings)
-        log: MemoryEventLog | SqliteEventLog
-        if log_path is None:
-            log = MemoryEventLog()
-        else:
+        log: _Log | None = None
+        store: _Store | None = None
+        reader: RowReader | None = None
+        if role.decides or role.folds:
+            log = await stack.enter_async_context(_event_log(settings, caller, writable=role.decides))
+        if role.folds:
+            store = await stack.enter_async_context(_read_store(settings, caller))
+        if role.answers or caller == OPERATOR:
+            reader = await stack.enter_async_context(_row_reader(settings, caller, store))
+        shared = (role.folds or role.answers) and settings.read_store_at.kind is StoreKind.POSTGRES
+        yield Stores(log, log if role.decides else None, store, store, reader, shared)
+
+
+def _check_places(settings: Settings, role: Role) -> None:
+    if role is Role.ALL:
+        return
+    needed = [("TWOFOLD_EVENT_LOG", settings.event_log_at)] if role.decides or role.folds else []
+    if role.folds or role.answers:
+        needed.append(("TWOFOLD_READ_STORE", settings.read_store_at))
+    for variable, place in needed:
+        if place.kind is not StoreKind.POSTGRES:
+            raise SettingsError(
+                f"{variable} is {place}, which serves one process; nothing was started (the role {role} needs "
+                f"PostgreSQL: set {variable}=postgresql://user@host/database, or run the role {Role.ALL})"
+            )
+
+
+# --- the adapters ----------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _event_log(settings: Settings, caller: str, *, writable: bool = True) -> AsyncGenerator[_Log]:
+    place = settings.event_log_at
+    match place.kind:
+        case StoreKind.MEMORY:
+            yield MemoryEventLog()
+        case StoreKind.SQLITE:
             if settings.event_log == DEFAULT_EVENT_LOG:
-                _make_default_folder(log_path.parent)
-            log = await stack.enter_async_context(SqliteEventLog.open(log_path))
-        if read_path is None:
-            memory = MemoryReadStore()
-            yield Stores(log, log, memory, memory)
-            return
-        store = await stack.enter_async_context(SqliteReadStore.at(read_path))
-        reader = await stack.enter_async_context(SqliteRowReader.open(read_path))
-        yield Stores(log, log, store, reader)
+                _make_default_folder(place.path.parent)
+            async with SqliteEventLog.open(place.path) as log:
+                yield log
+        case StoreKind.POSTGRES:
+            with _driver("TWOFOLD_EVENT_LOG"):
+                from twofold.stores.postgres.event_log import PostgresEventLog
+            async with PostgresEventLog.open(place.url, settings=settings, role=caller, writable=writable) as log:
+                yield log
+
+
+@asynccontextmanager
+async def _read_store(settings: Settings, caller: str) -> AsyncGenerator[_Store]:
+    place = settings.read_store_at
+    match place.kind:
+        case StoreKind.MEMORY:
+            yield MemoryReadStore()
+        case StoreKind.SQLITE:
+            async with SqliteReadStore.at(place.path) as store:
+                yield store
+        case StoreKind.POSTGRES:
+            with _driver("TWOFOLD_READ_STORE"):
+                from twofold.stores.postgres.read_store import PostgresReadStore
+            async with PostgresReadStore.at(place.url, settings=settings, role=caller) as store:
+                yield store
+
+
+@asynccontextmanager
+async def _row_reader(settings: Settings, caller: str, store: _Store | None) -> AsyncGenerator[RowReader]:
+    place = settings.read_store_at
+    match place.kind:
+        case StoreKind.MEMORY:
+            assert isinstance(store, MemoryReadStore)
+            yield store
+        case StoreKind.SQLITE:
+            beside = store if isinstance(store, SqliteReadStore) else None
+            async with SqliteRowReader.open(place.path, beside=beside) as reader:
+                yield reader
+        case StoreKind.POSTGRES:
+            with _driver("TWOFOLD_READ_STORE"):
+                from twofold.stores.postgres.row_reader import PostgresRowReader
+            async with PostgresRowReader.open(place.url, settings=settings, role=caller) as reader:
+                yield reader
+
+
+@contextmanager
+def _driver(variable: str) -> Generator[None]:
+    """SettingsError when what an import needs is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "twofold":
+            raise
+        raise SettingsError(
+            f"{variable} names PostgreSQL, whose driver can't be loaded ({error}); nothing was started "
+            "(run: pip install 'twofold[postgres]')"
+        ) from None
 
 
 def _make_default_folder(folder: Path) -> None:
@@ -150,46 +269,149 @@ def _make_default_folder(folder: Path) -> None:
         raise StoreNotWritableError("event log", reason, "make it writable, or set TWOFOLD_EVENT_LOG") from error
 
 
+# --- beside the processes that work ----------------------------------------------------------------------------------
+
+
 @asynccontextmanager
 async def open_event_log(settings: Settings) -> AsyncGenerator[EventLog]:
-    """The event log for reading, beside a process that may be writing it."""
-    async with SqliteEventLog.open(_shared_path(settings), writable=False) as log:
+    """The event log for reading, beside processes that may be writing it."""
+    place = _seen_from_outside(settings)
+    if place.kind is StoreKind.POSTGRES:
+        with _driver("TWOFOLD_EVENT_LOG"):
+            from twofold.stores.postgres.event_log import PostgresEventLog
+        async with PostgresEventLog.open(place.url, settings=settings, role=OPERATOR, writable=False) as log:
+            yield log
+        return
+    async with SqliteEventLog.open(place.path, writable=False) as log:
         yield log
 
 
-def reports_on(settings: Settings, *, deep: bool = False) -> list[StoreReport]:
-    """What there is to say about event log and read store, seen from outside the process that writes them."""
-    found = [inspect(_shared_path(settings), SQLITE_EVENT_LOG, deep=deep)]
-    read_path = read_store_path(settings)
-    return found if read_path is None else [*found, inspect(read_path, SQLITE_READ_STORE, deep=deep)]
+@asynccontextmanager
+async def open_read_store(settings: Settings) -> AsyncGenerator[ReadStore]:
+    """The read store for an operator's hand; a SQLite file only when no process works on it."""
+    async with _read_store(settings, OPERATOR) as store:
+        yield store
 
 
-def _shared_path(settings: Settings) -> Path:
-    """The event log's file, for a process beside the one that writes it."""
-    path = event_log_path(settings)
-    if path is None:
-        raise SettingsError("TWOFOLD_EVENT_LOG=memory: lives in one process; nothing can be read from another")
-    return path
+def holder_of(settings: Settings) -> Mapping[str, Any] | None:
+    """What the one process says of itself that has the event log for itself; None when there is none such."""
+    place = _seen_from_outside(settings)
+    return inspect(place.path, SQLITE_EVENT_LOG).holder if place.kind is StoreKind.SQLITE else None
 
 
-def event_log_path(settings: Settings) -> Path | None:
-    """The event log's file; None for one in memory."""
-    return _path("TWOFOLD_EVENT_LOG", settings.event_log)
+async def stored_checkpoints(settings: Settings) -> Mapping[str, Checkpoint]:
+    """Of all read models, beside the processes that fold them."""
+    place = settings.read_store_at
+    if place.kind is StoreKind.POSTGRES:
+        async with _row_reader(settings, OPERATOR, None) as reader:
+            return await reader.checkpoints()
+    return {} if place.kind is StoreKind.MEMORY else inspect(place.path, SQLITE_READ_STORE).checkpoints
 
 
-def read_store_path(settings: Settings) -> Path | None:
-    """The read store's file, by default beside the event log's; None for one in memory."""
-    if settings.read_store:
-        return _path("TWOFOLD_READ_STORE", settings.read_store)
-    log = event_log_path(settings)
-    return None if log is None else log.with_suffix(".read.db")
+async def reports_on(settings: Settings, *, deep: bool = False) -> list[StoreReport]:
+    """What there is to say about event log and read store, seen from outside the processes that work on them."""
+    log, read_store = _seen_from_outside(settings), settings.read_store_at
+    found: list[StoreReport] = []
+    if log.kind is StoreKind.POSTGRES:
+        report = await _postgres_event_log().inspect(log.url, settings)
+        gap = await _gap_in(log.url, settings) if deep and report.state == "up to date" else ""
+        found.append(dataclasses.replace(report, gap=gap))
+    else:
+        found.append(inspect(log.path, SQLITE_EVENT_LOG, deep=deep))
+    if read_store.kind is StoreKind.POSTGRES:
+        found.append(await _postgres_read_store().inspect(read_store.url, settings))
+    elif read_store.kind is StoreKind.SQLITE:
+        found.append(inspect(read_store.path, SQLITE_READ_STORE, deep=deep))
+    return found
 
 
-def _path(variable: str, url: str) -> Path | None:
-    if url == MEMORY:
-        return None
-    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
-        return Path(url.removeprefix(_SQLITE))
-    raise SettingsError(
-        f"{variable}={masked(url)!r}: no store; give sqlite:///file.db (sqlite:////folder/file.db) or memory:"
+async def _gap_in(url: str, settings: Settings) -> str:
+    from twofold.stores.postgres.server import gap_in
+
+    try:
+        return await gap_in(url, settings)
+    except TwofoldError as error:
+        return f"its positions could not be counted ({error})"
+
+
+async def servers_of(settings: Settings) -> list[ServerReport]:
+    """What there is to say about the database servers that stores are on; those that don't answer are left out."""
+    stores = [("TWOFOLD_EVENT_LOG", "event log", settings.event_log_at)]
+    if settings.read_store_at != settings.event_log_at:
+        stores.append(("TWOFOLD_READ_STORE", "read store", settings.read_store_at))
+    found: list[ServerReport] = []
+    for variable, label, place in stores:
+        if place.kind is StoreKind.POSTGRES:
+            with _driver(variable):
+                from twofold.stores.postgres.server import look_at_server
+            with suppress(TwofoldError):  # the report on the store says why it does not answer
+                found.append(await look_at_server(place.url, settings, label=label))
+    return found
+
+
+async def migrate(settings: Settings) -> None:
+    """Make the stores, or bring them to this release's schema. UnknownSchemaError when one is of a newer release."""
+    if all(report.schema == report.known_schema for report in await reports_on(settings)):
+        return
+    log, read_store = settings.event_log_at, settings.read_store_at
+    async with AsyncExitStack() as stack:  # a file is migrated by whoever opens it
+        if log.kind is StoreKind.POSTGRES:
+            await _postgres_event_log().migrate(log.url, settings)
+        else:
+            await stack.enter_async_context(_event_log(settings, OPERATOR))
+        if read_store.kind is StoreKind.POSTGRES:
+            await _postgres_read_store().migrate(read_store.url, settings)
+        else:
+            await stack.enter_async_context(_read_store(settings, OPERATOR))
+
+
+async def make_roles(settings: Settings) -> Mapping[str, Sequence[str]]:
+    """Make PostgreSQL's roles for services, with their rights; returns on which schemas, by the database's place."""
+    with _driver("TWOFOLD_EVENT_LOG"):
+        from twofold.stores.postgres.grants import make_roles as make_roles_in
+    return {str(place): await make_roles_in(place.url, settings) for place in _databases(settings)}
+
+
+def roles_script(settings: Settings) -> str:
+    """The statements by which a database's administrator may do so, for psql."""
+    with _driver("TWOFOLD_EVENT_LOG"):
+        from twofold.stores.postgres.grants import roles_script as script_for
+    log, read_store = settings.event_log_at, settings.read_store_at
+    if log == read_store:
+        return script_for()
+    parts = ((log, "twofold_log"), (read_store, "twofold_read"))
+    return "\n".join(
+        f"-- In {place}:\n\n{script_for((schema,))}" for place, schema in parts if place in _databases(settings)
     )
+
+
+def _databases(settings: Settings) -> list[Place]:
+    """The databases on PostgreSQL servers that stores are in; SettingsError when there are none."""
+    places = dict.fromkeys([settings.event_log_at, settings.read_store_at])
+    found = [place for place in places if place.kind is StoreKind.POSTGRES]
+    if not found:
+        raise SettingsError(
+            f"TWOFOLD_EVENT_LOG is {settings.event_log_at}, which has no roles; nothing was done (they are for "
+            "PostgreSQL: set TWOFOLD_EVENT_LOG=postgresql://user@host/database)"
+        )
+    return found
+
+
+def _postgres_event_log() -> Schema:
+    with _driver("TWOFOLD_EVENT_LOG"):
+        from twofold.stores.postgres.event_log import SCHEMA
+    return SCHEMA
+
+
+def _postgres_read_store() -> Schema:
+    with _driver("TWOFOLD_READ_STORE"):
+        from twofold.stores.postgres.read_store import SCHEMA
+    return SCHEMA
+
+
+def _seen_from_outside(settings: Settings) -> Place:
+    """Where the event log is, for a process beside the one that writes it."""
+    place = settings.event_log_at
+    if place.kind is StoreKind.MEMORY:
+        raise SettingsError("TWOFOLD_EVENT_LOG=memory: lives in one process; nothing can be read from another")
+    return place

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -55,13 +55,14 @@ class Service:
     output: Path
 
     @classmethod
-    def start(cls, words: Sequence[str], *, cwd: Path, folder: Path) -> "Service":
+    def start(cls, words: Sequence[str], *, cwd: Path, folder: Path, settings: Mapping[str, str] | None = None) -> Self:
+        folder.mkdir(exist_ok=True)
         output = folder / "output"
         with output.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "twofold", *words, "--port", "0"],
                 cwd=cwd,
-                env=environment(),
+                env=environment(**(settings or {})),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -83,10 +84,13 @@ class Service:
     def url(self) -> str:
         return self.holder["url"]
 
+    def is_listening(self) -> bool:
+        return "url" in self.holder
+
     def is_ready(self) -> bool:
         assert self.process.poll() is None, self.output.read_text()
         try:
-            return "url" in self.holder and httpx.get(f"{self.url}/readyz").status_code == 200
+            return self.is_listening() and httpx.get(f"{self.url}/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -112,3 +116,19 @@ class Service:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+class RoleService(Service):
+    """`twofold serve` of any role, on stores that others work on too: it says in its log alone where it listens."""
+
+    @property
+    def logged(self) -> list[dict[str, Any]]:
+        lines = self.output.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    @property
+    def url(self) -> str:
+        return next(line["url"] for line in self.logged if line["event"] == "listening")
+
+    def is_listening(self) -> bool:
+        return any(line["event"] == "listening" for line in self.logged)

@@ -66,8 +66,10 @@ def test_a_port_in_use_is_named_and_nothing_is_started(service: Service, tmp_pat
     assert not (tmp_path / "other.db").exists()
 
 
-def test_a_role_that_is_not_there_yet_is_no_choice(tmp_path: Path) -> None:
-    assert "'all'" in twofold("serve", "projector", APP, cwd=tmp_path, code=2).stderr
+def test_a_role_that_needs_postgresql_says_so_and_a_role_that_is_none_is_no_choice(tmp_path: Path) -> None:
+    assert "needs PostgreSQL" in twofold("serve", "projector", APP, cwd=tmp_path, code=2).stderr
+    assert "'all', 'command', 'query', 'projector'" in twofold("serve", "x", APP, cwd=tmp_path, code=2).stderr
+    assert not (tmp_path / ".twofold").exists()
 
 
 def test_the_token_is_for_the_same_user_alone(service: Service) -> None:
@@ -99,6 +101,11 @@ def test_a_running_service_is_asked_to_pause_resume_and_rebuild(service: Service
     assert done.stdout == "Balance is rebuilt up to position 2\n"
     assert (listed()["state"], listed()["lag_events"]) == ("running", 0)
     assert len(service.ask("AccountsOf", owner="ann")) == 2
+    same = twofold("read-models", "rebuild", "Balance", "--compare", cwd=ROOT, settings=settings)
+    assert same.stdout == "Balance: every row is what a fold of the log makes\n"
+    twofold("read-models", "rebuild", "Balance", "--roll-back", cwd=ROOT, settings=settings)
+    twofold("read-models", "drop", "Balance", cwd=ROOT, settings=settings)
+    twofold("read-models", "drop", "Balance", cwd=ROOT, settings=settings, code=3)
     assert "no read model" in twofold("read-models", "rebuild", "Nope", cwd=ROOT, settings=settings, code=3).stderr
 
 

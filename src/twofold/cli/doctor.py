@@ -13,10 +13,11 @@ from twofold.cli.options import app_argument, as_json_option, settings_from, sto
 from twofold.cli.output import print_json, styled_state
 from twofold.cli.running import run
 from twofold.errors import TwofoldError
-from twofold.settings import Settings
+from twofold.settings import Settings, StoreKind
 
 if TYPE_CHECKING:
-    from twofold.operations import Finding
+    from twofold.operations.findings import Finding
+    from twofold.stores.reports import ServerReport, StoreReport
 
 __all__ = ["doctor"]
 
@@ -50,31 +51,47 @@ def _findings(spec: str, settings: Settings) -> Iterator[Finding]:
     import platform
     from importlib.metadata import version
 
-    from twofold import operations, wiring
+    from twofold import wiring
+    from twofold.operations import findings
 
     application, about_it = _application(spec)
     yield about_it
-    yield from operations.findings_about_settings(settings)
-    versions = version("twofold"), platform.python_version(), wiring.SQLITE_VERSION
-    yield from operations.findings_about_versions(*versions)
-    reports = wiring.reports_on(settings, deep=True)
+    yield from findings.findings_about_settings(settings)
+    kinds = {settings.event_log_at.kind, settings.read_store_at.kind}
+    sqlite = wiring.SQLITE_VERSION if StoreKind.SQLITE in kinds else ""
+    versions = version("twofold"), platform.python_version(), sqlite
+    yield from findings.findings_about_versions(*versions)
+    servers, reports = run(_looked_at(settings), settings)
+    for server in servers:
+        yield from findings.findings_about_server(server, settings.postgres_tls)
     for report in reports:
-        yield from operations.findings_about_store(report)
-    if reports[0].state == "up to date":
-        yield from run(_log_findings(settings, application, reports[-1].checkpoints))
+        yield from findings.findings_about_store(report)
+    if all(report.state == "up to date" for report in reports):
+        yield from run(_log_findings(settings, application), settings)
 
 
-async def _log_findings(settings: Settings, application: Application | None, checkpoints: Any) -> list[Finding]:
-    from twofold import operations, wiring
+async def _looked_at(settings: Settings) -> tuple[list[ServerReport], list[StoreReport]]:
+    """Servers and stores at the same time: one that does not answer takes its while."""
+    import asyncio
 
+    from twofold import wiring
+
+    return await asyncio.gather(wiring.servers_of(settings), wiring.reports_on(settings, deep=True))
+
+
+async def _log_findings(settings: Settings, application: Application | None) -> list[Finding]:
+    from twofold import wiring
+    from twofold.operations import findings
+
+    checkpoints = await wiring.stored_checkpoints(settings)
     async with wiring.open_event_log(settings) as log:
         names = application.read_models if application else checkpoints
-        found = operations.findings_about_checkpoints(list(names), checkpoints, await log.head())
-        return found + await operations.findings_about_clock(log, wiring.SystemClock().now())
+        found = findings.findings_about_checkpoints(list(names), checkpoints, await log.head())
+        return found + await findings.findings_about_clock(log, wiring.SystemClock().now())
 
 
 def _application(spec: str) -> tuple[Application | None, Finding]:
-    from twofold.operations import Finding
+    from twofold.operations.findings import Finding
 
     try:
         application = load_application(spec)

@@ -16,7 +16,7 @@ from twofold.settings import Settings
 
 if TYPE_CHECKING:
     from twofold.messages import RawEvent
-    from twofold.operations import EventLine
+    from twofold.operations.events import EventLine
 
 __all__ = ["events"]
 
@@ -39,8 +39,9 @@ def tail(app: str | None, after: int, limit: int | None, follow: bool, as_json: 
     With --json each line is {"position", "stream", "version", "type", "recorded_at", "data", "metadata"}.
     """
     chosen_application(app)
+    settings = settings_from(**stores)
     try:
-        run(_tail(settings_from(**stores), after, limit, follow, as_json))
+        run(_tail(settings, after, limit, follow, as_json), settings)
     except KeyboardInterrupt:
         if not follow:
             raise
@@ -56,7 +57,8 @@ def show(words: tuple[str, ...], as_json: bool, **stores: Any) -> None:
     if not all(stream.partition("-")):
         raise click.UsageError(f"{stream!r} names no stream; write category and key with a hyphen, such as account-a1")
     chosen_application(app)
-    run(_show(settings_from(**stores), stream, as_json))
+    settings = settings_from(**stores)
+    run(_show(settings, stream, as_json), settings)
 
 
 @events.command()
@@ -67,11 +69,12 @@ def show(words: tuple[str, ...], as_json: bool, **stores: Any) -> None:
 def count(app: str | None, by_type: bool, as_json: bool, **stores: Any) -> None:
     """Count the events of the log."""
     chosen_application(app)
-    run(_count(settings_from(**stores), by_type, as_json))
+    settings = settings_from(**stores)
+    run(_count(settings, by_type, as_json), settings)
 
 
 async def _tail(settings: Settings, after: int, limit: int | None, follow: bool, as_json: bool) -> None:
-    from twofold.operations import events_after
+    from twofold.operations.events import events_after
     from twofold.wiring import open_event_log
 
     async with open_event_log(settings) as log:
@@ -79,7 +82,7 @@ async def _tail(settings: Settings, after: int, limit: int | None, follow: bool,
 
 
 async def _show(settings: Settings, stream: str, as_json: bool) -> None:
-    from twofold.operations import events_of
+    from twofold.operations.events import events_of
     from twofold.streams import StreamId
     from twofold.wiring import open_event_log
 
@@ -90,7 +93,7 @@ async def _show(settings: Settings, stream: str, as_json: bool) -> None:
 async def _print_events(pages: AsyncIterator[Sequence[RawEvent]], as_json: bool) -> None:
     import msgspec
 
-    from twofold.operations import event_line
+    from twofold.operations.events import event_line
 
     out = sys.stdout.buffer
     encoder = msgspec.json.Encoder()
@@ -106,7 +109,7 @@ def _as_text(line: EventLine) -> bytes:
 
 
 async def _count(settings: Settings, by_type: bool, as_json: bool) -> None:
-    from twofold.operations import count_by_type
+    from twofold.operations.events import count_by_type
     from twofold.wiring import open_event_log
 
     async with open_event_log(settings) as log:

@@ -12,9 +12,9 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from twofold.errors import StoreInUseError, TwofoldError, UnavailableError, UnknownReadModelError
-from twofold.operations import ReadModelStatus, Rebuild
+from twofold.operations.read_models import ReadModelStatus, Rebuild
 from twofold.settings import Settings
-from twofold.wiring import event_log_path, reports_on
+from twofold.wiring import holder_of
 
 __all__ = ["Holder"]
 
@@ -34,8 +34,8 @@ class Holder:
 
     @classmethod
     def find(cls, settings: Settings) -> Holder | None:
-        """None when no process writes the stores."""
-        facts = reports_on(settings)[0].holder
+        """None when no process has the stores for itself; those on PostgreSQL never have one."""
+        facts = holder_of(settings)
         if facts is None:
             return None
         return cls(facts.get("pid", "unknown"), facts.get("url"), str(facts.get("token", "")))
@@ -44,7 +44,7 @@ class Holder:
         """Itself when it can be asked; StoreInUseError when it serves no HTTP."""
         if self.url is None:
             raise StoreInUseError(
-                f"event log {event_log_path(settings)}",
+                f"event log {settings.event_log_at}",
                 f"process {self.pid} writes to it and serves no HTTP to ask it by",
                 "stop that process first, or let it do this itself",
             )
@@ -53,17 +53,12 @@ class Holder:
     def read_models(self) -> list[ReadModelStatus]:
         return msgspec.json.decode(self._request("GET", "/operations/read-models"), type=list[ReadModelStatus])
 
-    def rebuild(self, name: str) -> Rebuild:
+    def rebuild(self, name: str, *, compare: bool = False) -> Rebuild:
         """Have it begin; `read_models` shows the progress."""
-        return msgspec.json.decode(self._change(name, "rebuild"), type=Rebuild)
+        return msgspec.json.decode(self.change(name, "compare" if compare else "rebuild"), type=Rebuild)
 
-    def pause(self, name: str) -> None:
-        self._change(name, "pause")
-
-    def resume(self, name: str) -> None:
-        self._change(name, "resume")
-
-    def _change(self, name: str, verb: str) -> bytes:
+    def change(self, name: str, verb: str) -> bytes:
+        """Have it do what the verb says with a read model: "pause", "resume", "roll-back", "drop"."""
         return self._request("POST", f"/operations/read-models/{quote(name, safe='')}/{verb}")
 
     def _request(self, method: str, path: str) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from twofold.cli.check import check
+from twofold.cli.deploy import deploy
 from twofold.cli.doctor import doctor
 from twofold.cli.events import events
 from twofold.cli.new import new
@@ -71,5 +72,5 @@ def program() -> None:
     """
 
 
-for command in (new, dev, serve, check, schema, events, read_models, doctor):
+for command in (new, dev, serve, check, schema, events, read_models, deploy, doctor):
     program.add_command(command)

@@ -1,8 +1,8 @@
-"""`twofold schema`: the stores' tables and this release's."""
+"""`twofold schema`: the stores' tables and this release's, and who may do what with them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,7 +10,11 @@ from twofold.cli.application import chosen_application
 from twofold.cli.options import app_argument, as_json_option, settings_from, store_options
 from twofold.cli.output import print_json, print_table
 from twofold.cli.running import run
+from twofold.errors import StoreError
 from twofold.settings import Settings
+
+if TYPE_CHECKING:
+    from twofold.stores.reports import StoreReport
 
 __all__ = ["schema"]
 
@@ -19,7 +23,8 @@ __all__ = ["schema"]
 def schema() -> None:
     """See the schema of the stores, and bring it up to date.
 
-    SQLite files are made and migrated by the service that writes them, so "migrate" is only for doing it beforehand.
+    Services on PostgreSQL refuse to start before "migrate" has run. SQLite files are made and migrated by the service
+    that writes them, so there it is only for doing it beforehand.
     """
 
 
@@ -41,32 +46,55 @@ def status(ctx: click.Context, app: str | None, as_json: bool, **stores: Any) ->
 @as_json_option
 @click.pass_context
 def migrate(ctx: click.Context, app: str | None, as_json: bool, **stores: Any) -> None:
-    """Make the stores if they are missing, and migrate them if they are older than this release."""
+    """Make the stores if they are missing, and migrate them if they are older than this release.
+
+    On PostgreSQL the user must be allowed to make schemas in the database. Any number may run at once.
+    """
+    from twofold import wiring
+
     chosen_application(app)
     settings = settings_from(**stores)
-    _migrate(settings)
+    run(wiring.migrate(settings), settings)
     if not _show(settings, as_json):
         ctx.exit(1)
 
 
-def _migrate(settings: Settings) -> None:
-    from twofold.wiring import open_stores, reports_on
+@schema.command()
+@app_argument
+@store_options
+@click.option("--print-sql", is_flag=True, help="Print the statements for psql, and change nothing.")
+def roles(app: str | None, print_sql: bool, **stores: Any) -> None:
+    """Make PostgreSQL's roles for services, each with the rights that it needs and no others.
 
-    if all(report.schema == report.known_schema for report in reports_on(settings)):
+    To be run after "migrate", by a superuser or by who owns the database's schemas and may make roles; again at any
+    time. The roles can't log in: give each service a user of its own that is in the role.
+    """
+    from twofold import wiring
+
+    chosen_application(app)
+    settings = settings_from(**stores)
+    if print_sql:
+        click.echo(wiring.roles_script(settings), nl=False)
         return
+    for place, schemas in run(wiring.make_roles(settings), settings).items():
+        if not schemas:
+            raise StoreError(place, "it has no schema of Twofold's to give rights on", 'run "twofold schema migrate"')
+        click.echo(f"{place}: the roles have their rights on {' and '.join(schemas)}")
+    print_table(("a service of the role", "needs a user made by"), [(role, _AS_USER[role]) for role in _AS_USER])
 
-    async def open_once() -> None:
-        async with open_stores(settings):
-            pass
 
-    run(open_once())
+_AS_USER = {
+    "command": "CREATE USER … IN ROLE twofold_writer",
+    "query": "CREATE USER … IN ROLE twofold_reader",
+    "projector": "CREATE USER … IN ROLE twofold_projector",
+}
 
 
 def _show(settings: Settings, as_json: bool) -> bool:
     """Print a line per store; False when one can't be used by this release."""
     from twofold.wiring import reports_on
 
-    reports = reports_on(settings)
+    reports = run(reports_on(settings), settings)
     if as_json:
         print_json(
             [
@@ -83,4 +111,12 @@ def _show(settings: Settings, as_json: bool) -> bool:
     else:
         rows = [(each.label, each.schema or "-", each.known_schema, each.place, each.state) for each in reports]
         print_table(("store", "schema", "known", "place", "state"), rows)
-    return not any(report.error or (report.schema or 0) > report.known_schema for report in reports)
+    return all(map(_is_usable, reports))
+
+
+def _is_usable(report: StoreReport) -> bool:
+    """Whether a service of this release starts on it: one that is missing or older only where services migrate."""
+    schema = report.schema or 0
+    return not report.error and (
+        schema == report.known_schema or (schema < report.known_schema and not report.made_by_hand)
+    )

@@ -1,4 +1,4 @@
-"""`twofold dev` and `twofold serve`: the application over HTTP, with everything that it needs in one process."""
+"""`twofold dev` and `twofold serve`: the application in this process, or the part of it that a role is, over HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from twofold.cli.application import chosen_application, load_application
 from twofold.cli.options import app_argument, http_options, settings_from, store_options
-from twofold.settings import Settings
+from twofold.settings import Role, Settings
 
 if TYPE_CHECKING:
     import socket
@@ -45,33 +45,36 @@ def dev(app: str | None, reload: bool, socket_fd: int | None, lifeline_fd: int |
 
 
 @click.command()
-@click.argument("role", type=click.Choice(["all"]))
+@click.argument("role", type=click.Choice([role.value for role in Role]))
 @app_argument
 @http_options
 @store_options
 def serve(role: str, app: str | None, **options: Any) -> None:
-    """Run the application for production.
+    """Run the application, or one role of it, for production.
 
-    Role "all" is everything in one process, on SQLite.
+    Role "all" is everything in one process. The other roles share the work on PostgreSQL, each in as many processes as
+    you like: "command" takes commands, "query" answers queries, "projector" folds events into read models. Each has its
+    own port for health and metrics.
 
     SIGTERM ends it in good order: what was accepted is finished, within 5 seconds. Logs go to stderr, as JSON unless
     that is a terminal.
     """
     spec, settings = chosen_application(app), settings_from(**options)
-    _run(spec, settings)
+    _run(spec, settings, role=Role(role))
 
 
 def _run(
     spec: str,
     settings: Settings,
     *,
+    role: Role = Role.ALL,
     listener: socket.socket | None = None,
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
     application = load_application(spec)
     from twofold.http.server import run
 
-    run(application, settings, listener=listener, on_listening=on_listening)
+    run(application, settings, role=role, listener=listener, on_listening=on_listening)
 
 
 def _supervise(spec: str, settings: Settings, options: Mapping[str, Any]) -> None:
@@ -106,9 +109,7 @@ def _run_for_supervisor(spec: str, settings: Settings, socket_fd: int, lifeline_
 
 
 def _greet(spec: str, settings: Settings, url: str, hint: str = "Ctrl-C ends it.") -> None:
-    from twofold.wiring import event_log_path, read_store_path
-
     click.echo(f"{spec} at {click.style(url, bold=True)}, try it at {click.style(f'{url}/docs', bold=True)}", err=True)
-    click.echo(f"events in {event_log_path(settings) or 'memory'}", err=True)
-    click.echo(f"read models in {read_store_path(settings) or 'memory'}", err=True)
+    click.echo(f"events in {settings.event_log_at}", err=True)
+    click.echo(f"read models in {settings.read_store_at}", err=True)
     click.echo(hint, err=True)

@@ -10,8 +10,10 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
+
 from twofold.application import Application
-from twofold.errors import StoppingError, TwofoldError, UnavailableError, UnknownOutcomeError
+from twofold.errors import StoppingError, TwofoldError, UnavailableError, UnknownOutcomeError, WrongRoleError
 from twofold.http.answers import Answer, Header, Receive, Scope, Send
 from twofold.http.commands import COMMAND_METHODS, Commands
 from twofold.http.docs_page import docs_pages
@@ -24,7 +26,7 @@ from twofold.http.problems import MethodNotAllowedError, NotStartedError, Unknow
 from twofold.http.queries import QUERY_METHODS, Queries
 from twofold.observability.metrics import Metrics
 from twofold.runtime.lifecycle import System
-from twofold.settings import Settings
+from twofold.settings import Role, Settings
 from twofold.wiring import connect
 
 __all__ = ["HttpDoor", "asgi"]
@@ -36,25 +38,28 @@ PAGE_METHODS = "GET, HEAD, OPTIONS"
 Page = Callable[[Scope], Awaitable[Answer]]
 
 
-def asgi(app: Application, settings: Settings | None = None) -> HttpDoor:
+def asgi(app: Application, settings: Settings | None = None, *, role: Role = Role.ALL) -> HttpDoor:
     """The application over HTTP, to be served on its own or mounted in Starlette, FastAPI or Litestar.
 
-    A host framework runs the system: `FastAPI(lifespan=shop.lifespan)`. On its own, the ASGI lifespan does.
+    A host framework runs the system: `FastAPI(lifespan=shop.lifespan)`. On its own, the ASGI lifespan does. What the
+    role does not do is answered 404 `wrong-role`.
     """
-    return HttpDoor(app, settings.checked() if settings else Settings.from_environment(os.environ))
+    return HttpDoor(app, settings.checked() if settings else Settings.from_environment(os.environ), role)
 
 
 class HttpDoor:
-    """One application over HTTP. `lifespan` starts and stops the system behind it."""
+    """One application over HTTP. `lifespan` starts and stops the system behind it; `strict` is as `connect` has it."""
 
-    def __init__(self, app: Application, settings: Settings) -> None:
-        self.app, self.settings, self.metrics = app, settings, Metrics()
+    def __init__(self, app: Application, settings: Settings, role: Role = Role.ALL, *, strict: bool = False) -> None:
+        self.app, self.settings, self.role, self._strict = app, settings, role, strict
+        self.metrics = Metrics(role=role, application=app.name)
         self._system: System | None = None
         self._operator: OperatorDoor | None = None
         self._starting = self._stopping = False
         self._bodies = Bodies(max_bytes=settings.http_max_body_bytes, timeout_s=settings.http_body_timeout_s)
-        self._commands, self._queries = Commands(app, self._bodies), Queries(app, self._bodies)
-        self._openapi = OpenApi(app)
+        cookie = settings.position_cookie
+        self._commands, self._queries = Commands(app, self._bodies, cookie), Queries(app, self._bodies, cookie)
+        self._openapi = OpenApi(app, role)
         self._pages: dict[str, Page] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -77,13 +82,16 @@ class HttpDoor:
         """The system runs while this is entered. Host frameworks pass themselves, and are not looked at."""
         self._starting = True
         try:
-            async with connect(self.app, self.settings, probe=self.metrics) as system:
-                self._operator = OperatorDoor(system)
+            async with connect(
+                self.app, self.settings, role=self.role, strict=self._strict, probe=self.metrics
+            ) as system:
+                operator = OperatorDoor(system)
+                self._operator = operator if self.role is Role.ALL else None
                 self._system, self._starting = system, False
                 try:
                     yield
                 finally:
-                    await self._operator.close()
+                    await operator.close()
         finally:
             self._system, self._operator, self._starting = None, None, False
 
@@ -161,11 +169,15 @@ class HttpDoor:
     async def _dispatch(self, scope: Scope, headers: Headers, conversation: Header | None, receive: Receive) -> Answer:
         path, method = path_of(scope), scope["method"]
         if path.startswith(COMMANDS):
+            if not self.role.decides:
+                raise WrongRoleError(self.role, Role.COMMAND)
             name = path[len(COMMANDS) :]
             if method == "OPTIONS":
                 return _allowed(COMMAND_METHODS, self._commands.named(name))
             return await self._commands.answer(self.system, name, method, headers, conversation, receive)
         if path.startswith(QUERIES):
+            if not self.role.answers:
+                raise WrongRoleError(self.role, Role.QUERY)
             name = path[len(QUERIES) :]
             if method == "OPTIONS":
                 return _allowed(QUERY_METHODS, self._queries.named(name))
@@ -187,15 +199,18 @@ class HttpDoor:
         return alive()
 
     async def _readyz(self, scope: Scope) -> Answer:
-        return ready_answer(await readiness(self._system, starting=self._starting, stopping=self._stopping))
+        return ready_answer(await readiness(self._system, self.role, starting=self._starting, stopping=self._stopping))
 
     async def _openapi_json(self, scope: Scope) -> Answer:
         return self._openapi.answer(scope.get("root_path", ""))
 
     async def _metrics(self, scope: Scope) -> Answer:
         """Lag is looked at now, and not when it was last folded: a projector that stands still counts nothing."""
-        found = await readiness(self._system, starting=self._starting, stopping=self._stopping)
-        self.metrics.read_models_at(found.read_models)
+        found = await readiness(self._system, self.role, starting=self._starting, stopping=self._stopping)
+        head = None if found.head is msgspec.UNSET else found.head
+        self.metrics.read_models_at(found.read_models, head)
+        projectors = self._system.projectors if self._system else {}
+        self.metrics.partitions_at({name: each.shares for name, each in projectors.items()}, head)
         body = self.metrics.exposition()
         kind = self.metrics.content_type.encode()
         return Answer(200, [(b"content-type", kind), (b"content-length", b"%d" % len(body))], body)

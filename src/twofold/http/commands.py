@@ -18,6 +18,7 @@ __all__ = ["COMMAND_METHODS", "CommandDone", "Commands"]
 
 COMMAND_METHODS = "POST, OPTIONS"
 _JSON = (b"content-type", b"application/json")
+_COOKIE = b"twofold-position=%d; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
 _REPLAYED = (b"idempotent-replayed", b"true")
 
 
@@ -36,8 +37,9 @@ _encode = msgspec.json.Encoder().encode
 class Commands:
     """Takes commands from HTTP to the system, and its answers back."""
 
-    def __init__(self, app: Application, bodies: Bodies) -> None:
-        self._app, self._bodies = app, bodies
+    def __init__(self, app: Application, bodies: Bodies, cookie: bool) -> None:
+        """With `cookie`, browsers are told the position in one, to be sent with their next queries."""
+        self._app, self._bodies, self._cookie = app, bodies, cookie
 
     def named(self, name: str) -> CommandType:
         return self._app.commands.get(name) or self._app.command_named(name)
@@ -59,10 +61,10 @@ class Commands:
             )
         except InvalidKeyError as error:
             return problem_answer(error, pointer=f"/{kind.handler.aggregate.key}")
-        return _done(accepted)
+        return _done(accepted, self._cookie)
 
 
-def _done(accepted: Accepted) -> Answer:
+def _done(accepted: Accepted, cookie: bool) -> Answer:
     stream, version, position = accepted.stream, accepted.version, accepted.position
     events, replayed = accepted.events, accepted.replayed
     body = _encode(CommandDone(str(stream), version, position, tuple([type(each).stored_name for each in events])))
@@ -72,6 +74,8 @@ def _done(accepted: Accepted) -> Answer:
         (b"etag", b'"%d"' % version),
         (b"twofold-position", b"%d" % position),
     ]
+    if cookie:
+        headers.append((b"set-cookie", _COOKIE % position))
     if replayed:
         headers.append(_REPLAYED)
     return Answer(200, headers, body)

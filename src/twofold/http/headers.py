@@ -15,6 +15,7 @@ __all__ = [
     "by_name",
     "check_json",
     "command_id",
+    "cookie_position",
     "correlation",
     "expected_version",
     "wait_s",
@@ -30,6 +31,7 @@ _MAX_CORRELATION_ID = 200
 _CORRELATION = (b"twofold-correlation-id", b"x-correlation-id")
 _ENTITY_TAG = re.compile(rb'(?:W/)?"(\d{1,18})"')
 _POSITION = re.compile(rb"\d{1,18}")
+_COOKIE = re.compile(rb"(?:^|[;,])\s*twofold-position=(\d{1,18})\s*(?=$|[;,])")
 _WAIT = re.compile(rb"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
 _JSON = re.compile(rb'\s*application/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
 
@@ -84,6 +86,13 @@ def wanted_position(headers: Headers) -> int | None:
     if not _POSITION.fullmatch(value.strip()):
         raise InvalidHeaderError("Twofold-After", value.decode("latin-1"), "a position, as in Twofold-Position: 17")
     return int(value)
+
+
+def cookie_position(headers: Headers) -> int | None:
+    """The position of the browser's last command. What is none is no wish: a browser sends what it was given."""
+    value = headers.get(b"cookie")
+    found = _COOKIE.search(value) if value else None
+    return int(found[1]) if found else None
 
 
 def wait_s(headers: Headers) -> float | None:

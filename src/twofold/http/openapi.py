@@ -24,6 +24,7 @@ from twofold.http.queries import Form, form_of
 from twofold.http.schemas import Json, Schemas
 from twofold.messages import Command, Query
 from twofold.read_model import ReadModelType
+from twofold.settings import Role
 
 __all__ = ["OpenApi", "describe"]
 
@@ -63,10 +64,17 @@ ANY_COMMAND: Errors = (
     errors.CommandIdReusedError,
     errors.UndecodableEventError,
     errors.ContentionError,
+    errors.CommandTimeoutError,
 )
 COMMAND: Errors = (*ANY_COMMAND, errors.NotFoundError)
 CREATING_COMMAND: Errors = (*ANY_COMMAND, errors.AlreadyExistsError)
-QUERY: Errors = (*WORK, errors.InvalidInputError, errors.NotYetConsistentError, errors.QueryTimeoutError)
+QUERY: Errors = (
+    *WORK,
+    errors.InvalidInputError,
+    errors.NotYetConsistentError,
+    errors.ReadModelNotReadyError,
+    errors.QueryTimeoutError,
+)
 QUERY_BY_GET: Errors = (*QUERY, problems.MalformedQueryStringError)
 QUERY_BY_POST: Errors = (*QUERY, *BODY)
 
@@ -125,15 +133,25 @@ _READ_YOUR_WRITE: Json = {
     },
 }
 _READ_YOUR_WRITE_REFS = [{"$ref": f"#/components/parameters/{name}"} for name in _READ_YOUR_WRITE]
+_COOKIE: Json = {
+    "TwofoldPosition": {
+        "name": "twofold-position",
+        "in": "cookie",
+        "description": "as Twofold-After, which is stronger: what the last command's answer has set",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+        "example": "17",
+    },
+}
+_COOKIE_REFS = [{"$ref": f"#/components/parameters/{name}"} for name in _COOKIE]
 
 
 class OpenApi:
     """The description as an answer, made when it is first asked for."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, role: Role = Role.ALL) -> None:
         @lru_cache(maxsize=8)
         def body(prefix: str) -> bytes:
-            return msgspec.json.encode(describe(app, prefix))
+            return msgspec.json.encode(describe(app, prefix, role))
 
         self._body = body
 
@@ -142,12 +160,14 @@ class OpenApi:
         return json_answer(200, self._body(prefix))
 
 
-def describe(app: Application, prefix: str = "") -> Json:
-    """The OpenAPI document as plain values."""
+def describe(app: Application, prefix: str = "", role: Role = Role.ALL) -> Json:
+    """The OpenAPI document as plain values: what a service of this role serves."""
     schemas = Schemas(app, [CommandDone, Problem, Readiness])
     refusals = {name: _refusals(kinds, schemas) for name, kinds in _REFUSALS.items()}
-    paths: Json = {f"/commands/{name}": {"post": _command(each, schemas)} for name, each in app.commands.items()}
-    for name, each in app.queries.items():
+    paths: Json = {}
+    for name, each in app.commands.items() if role.decides else ():
+        paths[f"/commands/{name}"] = {"post": _command(each, schemas)}
+    for name, each in app.queries.items() if role.answers else ():
         paths[f"/queries/{name}"] = {"get": _query_by_get(each, schemas), "post": _query_by_post(each, schemas)}
     return {
         "openapi": "3.1.0",
@@ -156,16 +176,16 @@ def describe(app: Application, prefix: str = "") -> Json:
         "paths": {**paths, **_service_paths(schemas)},
         "components": {
             "schemas": schemas.components,
-            "parameters": _READ_YOUR_WRITE,
+            "parameters": {**_READ_YOUR_WRITE, **_COOKIE},
             "responses": {f"{name}{status}": each for name, of in refusals.items() for status, each in of.items()},
         },
-        "x-read-models": [_read_model(each) for each in app.read_models.values()],
+        "x-read-models": [_read_model(each) for each in app.read_models.values() if role is not Role.COMMAND],
     }
 
 
 _ABOUT = """Commands change the system and are answered when they are durable. Queries are answered from read models,
 which follow a moment later: send the `Twofold-Position` of a command as `Twofold-After` to read your own write, with
-`Prefer: wait=5` to wait for it at most so many seconds.
+`Prefer: wait=5` to wait for it at most so many seconds. Browsers do so by themselves, with a cookie.
 Errors are problem details (RFC 9457) with a stable `code`."""
 
 
@@ -177,6 +197,10 @@ def _command(command: CommandType, schemas: Schemas) -> Json:
         "headers": {
             "ETag": {"description": "the stream's version, in quotes", "schema": {"type": "string"}},
             "Twofold-Position": _POSITION,
+            "Set-Cookie": {
+                "description": "`twofold-position`, for the browser's next queries (setting: position_cookie)",
+                "schema": {"type": "string"},
+            },
             "Idempotent-Replayed": {
                 "description": "true when this is the first answer again",
                 "schema": {"type": "string", "const": "true"},
@@ -204,6 +228,7 @@ def _query_by_get(query: QueryType, schemas: Schemas) -> Json:
         "parameters": [*_parameters(query, schemas), _CORRELATION],
         "responses": {"200": _answered(query, schemas), **_refused("Query")},
         "x-headers": _READ_YOUR_WRITE_REFS,
+        "x-cookies": _COOKIE_REFS,
         "x-read-models": [view.__name__ for _, view in query.answer.views],
     }
 
@@ -217,6 +242,7 @@ def _query_by_post(query: QueryType, schemas: Schemas) -> Json:
         "requestBody": _body(query.answer.query, schemas),
         "responses": {"200": _answered(query, schemas), **_refused("QueryByPost")},
         "x-headers": _READ_YOUR_WRITE_REFS,
+        "x-cookies": _COOKIE_REFS,
     }
 
 

@@ -13,19 +13,21 @@ import msgspec
 from twofold.http.answers import Answer, json_answer
 from twofold.http.headers import Headers
 from twofold.http.problems import PROBLEM_JSON, MethodNotAllowedError, Problem, UnknownPathError
-from twofold.operations import Operations
+from twofold.operations.read_models import Operations
 from twofold.runtime.lifecycle import System
 
 __all__ = ["OPERATIONS", "OperatorDoor"]
 
 OPERATIONS = "/operations/"
 _READ_MODELS = f"{OPERATIONS}read-models"
+_VERBS = ("rebuild", "compare", "roll-back", "drop", "pause", "resume")
 
 
 class OperatorDoor:
-    """Answers `GET /operations/read-models` and `POST /operations/read-models/{name}/{rebuild|pause|resume}`.
+    """Answers `GET /operations/read-models` and `POST /operations/read-models/{name}/{verb}`.
 
-    `token` is new in every process. A rebuild is answered 202 when it has begun; the list shows how far it is.
+    `token` is new in every process. A rebuild, or comparison, is answered 202 when it has begun; the list shows how far
+    it is, and what it found.
     """
 
     def __init__(self, system: System) -> None:
@@ -40,7 +42,7 @@ class OperatorDoor:
             _only("GET", method)
             return json_answer(200, msgspec.json.encode(await self.operations.read_models()))
         name, slash, verb = path.removeprefix(f"{_READ_MODELS}/").rpartition("/")
-        if not path.startswith(f"{_READ_MODELS}/") or not slash or verb not in ("rebuild", "pause", "resume"):
+        if not path.startswith(f"{_READ_MODELS}/") or not slash or verb not in _VERBS:
             raise UnknownPathError(path)
         _only("POST", method)
         return await self._change(name, verb)
@@ -50,9 +52,18 @@ class OperatorDoor:
         await self.operations.close()
 
     async def _change(self, name: str, verb: str) -> Answer:
-        if verb == "rebuild":
-            return json_answer(202, msgspec.json.encode(self.operations.start_rebuild(name)))
-        await (self.operations.pause(name) if verb == "pause" else self.operations.resume(name))
+        match verb:
+            case "rebuild" | "compare":
+                begun = self.operations.start_rebuild(name, compare=verb == "compare")
+                return json_answer(202, msgspec.json.encode(begun))
+            case "roll-back":
+                await self.operations.roll_back(name)
+            case "drop":
+                await self.operations.drop(name)
+            case "pause":
+                await self.operations.pause(name)
+            case _:
+                await self.operations.resume(name)
         return json_answer(200, msgspec.json.encode(await self.operations.read_models()))
 
     def _is_known(self, headers: Headers) -> bool:

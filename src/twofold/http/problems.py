@@ -5,8 +5,10 @@ A 5xx that is a bug or a broken store tells its reader nothing but the correlati
 
 from __future__ import annotations
 
+import math
 import os
 from functools import lru_cache
+from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
@@ -176,9 +178,12 @@ MEANINGS: dict[type[TwofoldError], Meaning] = {
     errors.StoppingError: Meaning(503, "Stopping"),
     errors.ContentionError: Meaning(503, "Contention", ("stream",)),
     errors.NotYetConsistentError: Meaning(503, "Not yet consistent", ("wanted", "reached", "read_models")),
+    errors.ReadModelNotReadyError: Meaning(503, "Read model not ready"),
+    errors.CommandTimeoutError: Meaning(503, "Command timeout"),
     errors.QueryTimeoutError: Meaning(503, "Query timeout"),
     errors.StoreUnavailableError: Meaning(503, "Store unavailable"),
     errors.UnknownOutcomeError: Meaning(503, "Unknown outcome"),
+    errors.WrongRoleError: Meaning(404, "Wrong role"),
     errors.UnknownReadModelError: Meaning(404, "Unknown read model"),
     errors.UnknownStreamError: Meaning(404, "Unknown stream"),
 }
@@ -227,6 +232,35 @@ def code_of(error: TwofoldError) -> str:
     return f"unknown-{error.kind}" if isinstance(error, errors.UnknownMessageError) else error.code
 
 
+class _StoreTrouble:
+    """Errors of stores name hosts, files and users, which are the operator's: clients are told what it means for them,
+    and the service's log has the rest, once a second at most."""
+
+    def __init__(self) -> None:
+        self._told_at = -math.inf
+
+    def detail(self, error: TwofoldError) -> str:
+        """What a client may know of the error."""
+        if isinstance(error, errors.UnknownOutcomeError):
+            self._tell(error)
+            return (
+                "the event log did not answer, so it is unknown whether the command was done "
+                "(send the same command with the same Idempotency-Key again: it takes effect once)"
+            )
+        if isinstance(error, errors.StoreUnavailableError):
+            self._tell(error)
+            return "a store is not available now; nothing was written (try again; the service's log says why)"
+        return str(error)
+
+    def _tell(self, error: TwofoldError) -> None:
+        if monotonic() - self._told_at >= 1.0:
+            self._told_at = monotonic()
+            logger.warning(error.code, error=str(error))
+
+
+_trouble = _StoreTrouble()
+
+
 def problem_answer(error: Exception, *, pointer: str | None = None, correlation_id: str = "") -> Answer:
     """The error as an answer. Whatever is no fault of the client and not passing is logged, and told to nobody."""
     meaning = meaning_of(type(error))
@@ -244,7 +278,7 @@ def problem_answer(error: Exception, *, pointer: str | None = None, correlation_
             type=f"urn:twofold:problem:{kind}",
             title=meaning.title,
             status=meaning.status,
-            detail=str(error),
+            detail=_trouble.detail(error),
             code=code,
             retry_after_s=retry_after_s,
             correlation_id=correlation_id or msgspec.UNSET,

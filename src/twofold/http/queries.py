@@ -17,7 +17,7 @@ from twofold.application import Application, QueryType
 from twofold.codec import escaped
 from twofold.errors import InvalidMessageError
 from twofold.http.answers import Answer, Receive
-from twofold.http.headers import Headers, check_json, wait_s, wanted_position
+from twofold.http.headers import Headers, check_json, cookie_position, wait_s, wanted_position
 from twofold.http.limits import Bodies
 from twofold.http.problems import MalformedQueryStringError, MethodNotAllowedError
 from twofold.messages import Query
@@ -65,8 +65,9 @@ def form_of(kind: inspect.Type) -> Form:
 class Queries:
     """Takes queries from HTTP to the system, and its answers back."""
 
-    def __init__(self, app: Application, bodies: Bodies) -> None:
-        self._app, self._bodies = app, bodies
+    def __init__(self, app: Application, bodies: Bodies, cookie: bool) -> None:
+        """With `cookie`, the position in a browser's cookie is wanted when no header names one."""
+        self._app, self._bodies, self._cookie = app, bodies, cookie
         self._forms = {name: _forms(kind) for name, kind in app.queries.items()}
         self._encode = msgspec.json.Encoder().encode
 
@@ -85,10 +86,22 @@ class Queries:
             query = kind.codec.decode(await self._bodies.read(headers, receive))
         else:
             raise MethodNotAllowedError(method, QUERY_METHODS)
-        value, position = await system.answer(query, after=wanted_position(headers), wait_s=wait_s(headers))
+        after = wanted_position(headers)
+        if after is None and self._cookie and b"cookie" in headers:
+            after = await _own_write(system, headers)
+        value, position = await system.answer(query, after=after, wait_s=wait_s(headers))
         body = self._encode(value)
         length = (b"content-length", b"%d" % len(body))
         return Answer(200, [_JSON, length, (b"twofold-position", b"%d" % position)], body)
+
+
+async def _own_write(system: System, headers: Headers) -> int | None:
+    """The position in the cookie, unless the log is seen not to have it: browsers send the cookies of one port of a
+    machine to all others, where other systems may be."""
+    position, log = cookie_position(headers), system.stores.log
+    if position is None or log is None or all(each.position >= position for each in system.progress.values()):
+        return position
+    return position if position <= await log.head() else None
 
 
 def _forms(kind: QueryType) -> dict[str, Form]:

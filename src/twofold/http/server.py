@@ -21,10 +21,10 @@ import uvicorn
 
 from twofold.application import Application
 from twofold.errors import SettingsError
-from twofold.http.app import HttpDoor, asgi
+from twofold.http.app import HttpDoor
 from twofold.http.connections import Connection, Guard, Limits
 from twofold.observability.logs import configure_logs
-from twofold.settings import Settings
+from twofold.settings import Role, Settings
 
 __all__ = ["HttpServer", "bound", "run", "serve", "url_of"]
 
@@ -39,6 +39,7 @@ def run(
     app: Application,
     settings: Settings,
     *,
+    role: Role = Role.ALL,
     listener: socket.socket | None = None,
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
@@ -46,13 +47,14 @@ def run(
     configure_logs(settings)
     _allow_connections(settings.http_max_connections)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(app, settings, listener=listener, on_listening=on_listening))
+        runner.run(serve(app, settings, role=role, listener=listener, on_listening=on_listening))
 
 
 async def serve(
     app: Application,
     settings: Settings,
     *,
+    role: Role = Role.ALL,
     listener: socket.socket | None = None,
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
@@ -63,7 +65,7 @@ async def serve(
     starting is raised before the address is opened.
     """
     with contextlib.nullcontext(listener) if listener is not None else bound(settings) as listener:
-        server = HttpServer(asgi(app, settings))
+        server = HttpServer(HttpDoor(app, settings.checked(), role, strict=True))
         async with server.door.lifespan():
             await server.listen(listener, on_listening)
 
@@ -102,7 +104,7 @@ class HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         url = url_of(sockets[0]) if sockets else ""
-        logger.info("listening", url=url, application=self.door.app.name)
+        logger.info("listening", url=url, application=self.door.app.name, role=str(self.door.role))
         self.door.publish(url)
         if self._on_listening is not None:
             self._on_listening(url)

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -30,14 +31,19 @@ METRICS: Mapping[str, str] = {
     "twofold_read_model_lag_events": "Events in the log that a read model does not reflect yet.",
     "twofold_read_model_lag_seconds": "Age of the oldest event that a read model does not reflect yet.",
     "twofold_read_model_state": "1 for the state that a read model is in.",
+    "twofold_partitions_held": "Partitions of a read model that this process folds.",
+    "twofold_partition_position": "Position that a partition reflects, of those that this process folds.",
+    "twofold_partition_lag_events": "Events in the log that a partition does not reflect yet, of those held here.",
+    "twofold_partition_epoch": "Epoch of the lease on a partition held here: it grows when another takes it over.",
     "twofold_event_log_position": "The last position of the event log.",
+    "twofold_service_info": "1, with the role and the application of this process.",
     "twofold_http_errors_total": "HTTP answers that were problems, by code.",
 }
 """Every metric with its meaning."""
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 COMMANDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
-STATES = ("running", "rebuilding", "paused", "failed")
+STATES = ("running", "rebuilding", "paused", "failed", "waiting", "stopped")
 MOST_LABEL_SETS = 1_000
 """Label values of one metric: a refusal's code is the user's, and one that holds an id must not fill the memory."""
 
@@ -52,13 +58,22 @@ class ReadModelFacts(Protocol):
     @property
     def checkpoint(self) -> int: ...
     @property
-    def head(self) -> int: ...
+    def lag_events(self) -> int | msgspec.UnsetType: ...
     @property
-    def lag_events(self) -> int: ...
-    @property
-    def lag_s(self) -> float: ...
+    def lag_s(self) -> float | msgspec.UnsetType: ...
     @property
     def state(self) -> str: ...
+
+
+class ShareFacts(Protocol):
+    """What is measured of a partition that this process folds."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def position(self) -> int: ...
 
 
 class _Counter:
@@ -149,7 +164,7 @@ class Metrics(Collector):
 
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
-    def __init__(self) -> None:
+    def __init__(self, *, role: str = "all", application: str = "") -> None:
         self._commands = _Counter("twofold_commands_total", "command", "code")
         self._command_seconds = _Histogram("twofold_command_seconds", SECONDS, "command")
         self._append_seconds = _Histogram("twofold_append_seconds", SECONDS)
@@ -163,7 +178,13 @@ class Metrics(Collector):
         self._lag_events = _Gauge("twofold_read_model_lag_events", "read_model")
         self._lag_seconds = _Gauge("twofold_read_model_lag_seconds", "read_model")
         self._state = _Gauge("twofold_read_model_state", "read_model", "state")
+        self._held = _Gauge("twofold_partitions_held", "read_model")
+        self._partition_position = _Gauge("twofold_partition_position", "read_model", "partition")
+        self._partition_lag = _Gauge("twofold_partition_lag_events", "read_model", "partition")
+        self._partition_epoch = _Gauge("twofold_partition_epoch", "read_model", "partition")
         self._head = _Gauge("twofold_event_log_position")
+        self._service = _Gauge("twofold_service_info", "role", "application")
+        self._service.set((role, application), 1)
         self._http_errors = _Counter("twofold_http_errors_total", "code")
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -193,17 +214,32 @@ class Metrics(Collector):
     def http_error(self, code: str) -> None:
         self._http_errors.add((code,))
 
-    def read_models_at(self, found: Sequence[ReadModelFacts]) -> None:
+    def read_models_at(self, found: Sequence[ReadModelFacts], head: int | None) -> None:
         """Where the read models stand now; with none, it is not known, and what was known before is not shown."""
         for gauge in (self._position, self._lag_events, self._lag_seconds, self._state, self._head):
             gauge.clear()
+        if head is not None:
+            self._head.set((), head)
         for each in found:
-            self._head.set((), each.head)
             self._position.set((each.name,), each.checkpoint)
-            self._lag_events.set((each.name,), each.lag_events)
-            self._lag_seconds.set((each.name,), each.lag_s)
+            if each.lag_events is not msgspec.UNSET and each.lag_s is not msgspec.UNSET:
+                self._lag_events.set((each.name,), each.lag_events)
+                self._lag_seconds.set((each.name,), each.lag_s)
             for state in STATES:
                 self._state.set((each.name, state), state == each.state)
+
+    def partitions_at(self, held: Mapping[str, Sequence[ShareFacts]], head: int | None) -> None:
+        """What this process folds now, of each read model that it can fold."""
+        for gauge in (self._held, self._partition_position, self._partition_lag, self._partition_epoch):
+            gauge.clear()
+        for name, shares in held.items():
+            self._held.set((name,), len(shares))
+            for share in shares:
+                labels = name, str(share.partition)
+                self._partition_position.set(labels, share.position)
+                self._partition_epoch.set(labels, share.epoch)
+                if head is not None:
+                    self._partition_lag.set(labels, max(0, head - share.position))
 
     # --- the scrape ---
 

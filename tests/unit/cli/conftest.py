@@ -1,14 +1,16 @@
 """What tests of commands share: a folder of their own to stand in, and a log with a story in it."""
 
 import asyncio
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 
 from examples.bank import Deposit, OpenAccount, app
@@ -27,6 +29,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("TWOFOLD_")]:
         monkeypatch.delenv(name)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[None]:
+    """Commands set up the logs of their process, which is the tests' own here."""
+    root = logging.getLogger()
+    handlers, level, known = root.handlers[:], root.level, structlog.get_config()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**known)
 
 
 @pytest.fixture

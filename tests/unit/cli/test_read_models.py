@@ -1,5 +1,6 @@
 import json
 import os
+import sqlite3
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -53,14 +54,57 @@ def test_without_a_process_a_rebuild_is_done_here(story: Path, twofold: Twofold)
     assert listed(twofold)["checkpoint"] == 3
 
 
-@pytest.mark.parametrize("verb", ["rebuild", "pause", "resume"])
+def spoilt(read_store: Path) -> None:
+    with sqlite3.connect(read_store) as connection:
+        connection.execute("UPDATE balance SET owner = 'bob' WHERE account_id = 'a1'")
+        connection.execute("DELETE FROM balance WHERE account_id = 'a2'")
+    connection.close()
+
+
+def test_rows_that_a_rebuild_would_change_are_shown_and_left_alone(story: Path, twofold: Twofold) -> None:
+    same = twofold("read-models", "rebuild", "Balance", "--compare")
+    assert (same.exit_code, same.stdout) == (0, "Balance: every row is what a fold of the log makes\n")
+    spoilt(story.parent / "log.read.db")
+    for _ in range(2):
+        differ = twofold("read-models", "rebuild", "Balance", "--compare")
+        assert differ.exit_code == 1
+        assert differ.stdout.splitlines() == [
+            "account_id='a1': owner 'bob' → 'ann'",
+            "account_id='a2': missing from the live rows",
+            "Balance: 2 rows differ from what a fold of the log makes",
+        ]
+    found = json.loads(twofold("read-models", "rebuild", "Balance", "--compare", "--json").stdout)
+    assert found["differing"] == 2
+    assert found["rows"][0]["key"] == {"account_id": "a1"}
+    assert (found["rows"][0]["live"]["owner"], found["rows"][0]["rebuilt"]["owner"]) == ("bob", "ann")
+
+
+def test_the_rows_from_before_a_rebuild_are_put_back_and_dropped(story: Path, twofold: Twofold) -> None:
+    spoilt(story.parent / "log.read.db")
+    assert twofold("read-models", "rebuild", "Balance", "--json").stdout == '{"read_model":"Balance","position":3}\n'
+    assert twofold("read-models", "rebuild", "Balance", "--compare").exit_code == 0
+    assert listed(twofold)["former"] is True
+    assert "from before its rebuild are kept" in twofold("read-models", "list").stdout
+    assert twofold("read-models", "rebuild", "Balance", "--roll-back").exit_code == 0
+    assert twofold("read-models", "rebuild", "Balance", "--compare").exit_code == 1
+    assert twofold("read-models", "drop", "Balance").exit_code == 0
+    assert "former" not in listed(twofold)
+    assert twofold("read-models", "drop", "Balance").exit_code == 3
+    assert twofold("read-models", "rebuild", "Balance", "--roll-back").exit_code == 3
+
+
+def test_one_compares_or_rolls_back(story: Path, twofold: Twofold) -> None:
+    assert twofold("read-models", "rebuild", "Balance", "--compare", "--roll-back").exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["rebuild", "drop", "pause", "resume"])
 def test_a_read_model_that_is_not_declared_is_not_found(story: Path, twofold: Twofold, verb: str) -> None:
     failed = twofold("read-models", verb, "Nope")
     assert failed.exit_code == 3
     assert "declared are: Balance" in failed.stderr
 
 
-@pytest.mark.parametrize("verb", ["rebuild", "pause", "resume"])
+@pytest.mark.parametrize("verb", ["rebuild", "drop", "pause", "resume"])
 def test_a_process_that_can_not_be_asked_is_named(story: Path, twofold: Twofold, verb: str) -> None:
     lock = StoreLock.acquire(story, "event log")
     try:

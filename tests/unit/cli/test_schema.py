@@ -31,6 +31,13 @@ def test_migrate_of_what_is_up_to_date_changes_nothing(story: Path, twofold: Two
     assert story.read_bytes() == before
 
 
+def test_roles_are_for_postgresql(story: Path, twofold: Twofold) -> None:
+    for words in (["roles"], ["roles", "--print-sql"]):
+        refused = twofold("schema", *words)
+        assert refused.exit_code == 2
+        assert "log.db, which has no roles" in refused.stderr
+
+
 def test_a_newer_schema_fails_and_is_left_alone(story: Path, twofold: Twofold) -> None:
     with sqlite3.connect(story) as connection:
         connection.execute("PRAGMA user_version = 99")

@@ -6,6 +6,7 @@ from twofold.http.headers import (
     by_name,
     check_json,
     command_id,
+    cookie_position,
     correlation,
     expected_version,
     wait_s,
@@ -42,6 +43,27 @@ def test_without_if_match_no_version_is_expected() -> None:
 def test_a_wanted_position_without_meaning_is_refused(value: bytes) -> None:
     with pytest.raises(InvalidHeaderError, match="Twofold-After"):
         wanted_position({b"twofold-after": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "position"),
+    [
+        (b"twofold-position=17", 17),
+        (b"session=x; twofold-position=17; theme=dark", 17),
+        (b"a=1;twofold-position=0", 0),
+        (b"a=1, twofold-position=17", 17),
+        (b"not-twofold-position=17", None),
+        (b"twofold-position=", None),
+        (b"twofold-position=x", None),
+        (b"twofold-position=-1", None),
+        (b"twofold-position=17x", None),
+        (b"twofold-position=" + b"9" * 19, None),
+        (b"\xff\xfe", None),
+    ],
+)
+def test_a_cookie_without_meaning_is_no_wish(value: bytes, position: int | None) -> None:
+    assert cookie_position({b"cookie": value}) == position
+    assert cookie_position({}) is None
 
 
 def test_the_wanted_position_is_a_number() -> None:

@@ -15,6 +15,7 @@ from twofold import Aggregate, Application, Command, Event, Meta, Query, ReadMod
 from twofold.errors import TwofoldError
 from twofold.http.openapi import OpenApi, describe
 from twofold.http.problems import Problem, problem_answer
+from twofold.settings import Role
 
 Json = dict[str, Any]
 
@@ -120,6 +121,30 @@ def test_every_command_and_query_is_described_with_its_own_words() -> None:
     assert plan["description"] == "A trip with its stops.\n\nThe first stop is where it begins."
     assert plan["x-events"] == ["TripPlanned"]
     assert TRIPS["paths"]["/queries/TripsLike"]["get"].keys().isdisjoint({"description", "requestBody"})
+
+
+@pytest.mark.parametrize(
+    ("role", "paths"),
+    [
+        (Role.COMMAND, {"/commands/PlanTrip"}),
+        (Role.QUERY, {"/queries/TripsLike", "/queries/Fares"}),
+        (Role.PROJECTOR, set[str]()),
+    ],
+)
+def test_a_role_is_described_with_what_it_serves(role: Role, paths: set[str]) -> None:
+    document = json.loads(json.dumps(describe(APPS[-1], "", role)))
+    validate(document)
+    assert {path for path, _ in operations(document)} == {*paths, "/livez", "/readyz", "/metrics"}
+
+
+def test_reading_one_s_own_write_is_described_by_header_and_by_cookie() -> None:
+    parameters = TRIPS["components"]["parameters"]
+    assert {(each["name"], each["in"]) for each in parameters.values()} >= {
+        ("Twofold-After", "header"),
+        ("twofold-position", "cookie"),
+    }
+    assert TRIPS["paths"]["/queries/Fares"]["get"]["x-cookies"] == [{"$ref": "#/components/parameters/TwofoldPosition"}]
+    assert "Set-Cookie" in TRIPS["paths"]["/commands/PlanTrip"]["post"]["responses"]["200"]["headers"]
 
 
 @pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -7,7 +8,7 @@ from examples.bank import OpenAccount, app
 from twofold.errors import UnknownReadModelError
 from twofold.http.operations import OperatorDoor
 from twofold.http.problems import MethodNotAllowedError, UnknownPathError
-from twofold.operations import ReadModelStatus, Rebuild
+from twofold.operations.read_models import ReadModelStatus, Rebuild
 from twofold.testing import RunningSystem, running
 
 READ_MODELS = "/operations/read-models"
@@ -71,12 +72,31 @@ async def test_a_rebuild_is_accepted_and_goes_on(door: OperatorDoor) -> None:
     assert msgspec.json.decode(answer.body, type=Rebuild).state == "running"
 
 
+async def test_a_comparison_goes_on_and_shows_what_it_found_in_the_list(door: OperatorDoor) -> None:
+    answer = await door.answer(f"{READ_MODELS}/Balance/compare", "POST", known(door))
+    assert answer.status == 202
+    async with asyncio.timeout(5):
+        while not (found := (await door.operations.read_models())[0].rebuild) or found.state == "running":
+            await asyncio.sleep(0)
+    assert found.comparison
+    assert (found.state, found.comparison.differing) == ("done", 0)
+
+
+async def test_former_rows_are_put_back_and_dropped(door: OperatorDoor, system: RunningSystem) -> None:
+    await system.rebuild("Balance")
+    assert (await door.answer(f"{READ_MODELS}/Balance/roll-back", "POST", known(door))).status == 200
+    assert (await door.answer(f"{READ_MODELS}/Balance/drop", "POST", known(door))).status == 200
+    for verb in ("drop", "roll-back"):
+        with pytest.raises(UnknownReadModelError):
+            await door.answer(f"{READ_MODELS}/Balance/{verb}", "POST", known(door))
+
+
 async def test_an_unknown_read_model_is_said_to_be_so(door: OperatorDoor) -> None:
     with pytest.raises(UnknownReadModelError):
         await door.answer(f"{READ_MODELS}/Nope/rebuild", "POST", known(door))
 
 
-@pytest.mark.parametrize("path", ["/operations/", "/operations/x", f"{READ_MODELS}/", f"{READ_MODELS}/Balance/drop"])
+@pytest.mark.parametrize("path", ["/operations/", "/operations/x", f"{READ_MODELS}/", f"{READ_MODELS}/Balance/delete"])
 async def test_nothing_else_is_there(door: OperatorDoor, path: str) -> None:
     with pytest.raises(UnknownPathError):
         await door.answer(path, "POST", known(door))

@@ -2,7 +2,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from twofold.observability.metrics import METRICS, MOST_LABEL_SETS, Metrics
-from twofold.operations import ReadModelStatus
+from twofold.operations.read_models import ReadModelStatus
+from twofold.ports import Share
+from twofold.streams import Position
 
 Labels = dict[str, str]
 
@@ -49,8 +51,8 @@ def status(name: str, state: str) -> ReadModelStatus:
 def test_read_models_are_shown_as_they_stand_at_the_scrape() -> None:
     metrics = Metrics()
     metrics.fold_done("Balance", 5, 0.01)
-    metrics.read_models_at([status("Balance", "failed"), status("Gone", "running")])
-    metrics.read_models_at([status("Balance", "failed")])
+    metrics.read_models_at([status("Balance", "failed"), status("Gone", "running")], 10)
+    metrics.read_models_at([status("Balance", "failed")], 10)
     assert value(metrics, "twofold_folded_events_total", read_model="Balance") == 5
     assert value(metrics, "twofold_read_model_lag_events", read_model="Balance") == 3
     assert value(metrics, "twofold_read_model_lag_seconds", read_model="Balance") == 0.5
@@ -59,6 +61,27 @@ def test_read_models_are_shown_as_they_stand_at_the_scrape() -> None:
     assert value(metrics, "twofold_read_model_state", read_model="Balance", state="failed") == 1
     assert value(metrics, "twofold_read_model_state", read_model="Balance", state="running") == 0
     assert not [name for name, labels in samples(metrics) if ("read_model", "Gone") in labels]
+
+
+def test_where_the_log_can_not_be_seen_there_is_a_position_and_no_lag() -> None:
+    metrics = Metrics(role="query", application="bank")
+    metrics.read_models_at([ReadModelStatus(name="Balance", checkpoint=7, state="running")], None)
+    assert value(metrics, "twofold_read_model_position", read_model="Balance") == 7
+    shown = {name for name, _ in samples(metrics)}
+    assert not shown & {"twofold_event_log_position", "twofold_read_model_lag_events", "twofold_read_model_lag_seconds"}
+    assert value(metrics, "twofold_service_info", role="query", application="bank") == 1
+
+
+def test_partitions_are_shown_while_they_are_held_here() -> None:
+    metrics = Metrics()
+    metrics.partitions_at({"Balance": [Share(0, 3, Position(7)), Share(2, 5, Position(10))], "Other": []}, 10)
+    assert value(metrics, "twofold_partitions_held", read_model="Balance") == 2
+    assert value(metrics, "twofold_partitions_held", read_model="Other") == 0
+    assert value(metrics, "twofold_partition_lag_events", read_model="Balance", partition="0") == 3
+    assert value(metrics, "twofold_partition_position", read_model="Balance", partition="2") == 10
+    assert value(metrics, "twofold_partition_epoch", read_model="Balance", partition="2") == 5
+    metrics.partitions_at({"Balance": [Share(2, 5, Position(10))]}, 10)
+    assert not [labels for _, labels in samples(metrics) if ("partition", "0") in labels]
 
 
 def test_two_systems_in_one_process_count_apart() -> None:

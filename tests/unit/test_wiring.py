@@ -1,0 +1,103 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from examples.bank import AccountsOf, OpenAccount, app
+from tests.servers.postgres import PostgresServer
+from twofold import Settings
+from twofold.errors import SettingsError, StoreError
+from twofold.settings import Role
+from twofold.wiring import at_rest, connect, migrate, open_stores
+
+NOWHERE = "postgresql://nobody@127.0.0.1:9/none"
+
+
+@pytest.mark.parametrize("role", [Role.COMMAND, Role.QUERY, Role.PROJECTOR])
+async def test_a_role_of_its_own_needs_postgresql_and_names_the_setting(role: Role) -> None:
+    with pytest.raises(SettingsError, match=f"the role {role} needs PostgreSQL"):
+        async with open_stores(Settings(event_log="memory:"), role):
+            pass
+
+
+async def test_a_projector_needs_both_stores_on_postgresql(tmp_path: Path) -> None:
+    settings = Settings(event_log=NOWHERE, read_store=f"sqlite:///{tmp_path / 'read.db'}")
+    with pytest.raises(SettingsError, match=r"^TWOFOLD_READ_STORE is .*read.db, which serves one process"):
+        async with open_stores(settings, Role.PROJECTOR):
+            pass
+
+
+async def test_a_role_has_the_stores_that_it_needs_and_no_others(database18: str) -> None:
+    settings = Settings(event_log=database18)
+    await migrate(settings)
+    had: dict[Role, list[str]] = {}
+    for role in Role:
+        async with open_stores(settings, role, caller="test") as stores:
+            had[role] = [name for name in ("log", "snapshots", "store", "leases", "reader") if getattr(stores, name)]
+            assert stores.shared is (role is not Role.COMMAND)
+    assert had == {
+        Role.ALL: ["log", "snapshots", "store", "leases", "reader"],
+        Role.COMMAND: ["log", "snapshots"],
+        Role.QUERY: ["reader"],
+        Role.PROJECTOR: ["log", "store", "leases"],
+    }
+
+
+async def test_stores_of_one_process_are_not_shared() -> None:
+    async with open_stores(Settings(event_log="memory:")) as stores:
+        assert not stores.shared
+
+
+async def test_the_event_log_may_be_on_a_server_and_the_read_store_in_a_file(database18: str, tmp_path: Path) -> None:
+    settings = Settings(event_log=database18, read_store=f"sqlite:///{tmp_path / 'read.db'}")
+    await migrate(settings)
+    async with connect(app, settings) as system:
+        done = await system.send(OpenAccount(account_id="a1", owner="ann"))
+        assert len(await system.ask(AccountsOf(owner="ann"), after=done.position)) == 1
+
+
+async def test_event_log_and_read_store_may_be_in_different_databases(
+    database18: str, postgres15: PostgresServer
+) -> None:
+    postgres15.sql("create database only_read")
+    try:
+        settings = Settings(event_log=database18, read_store=postgres15.url("only_read"))
+        await migrate(settings)
+        async with connect(app, settings) as system:
+            done = await system.send(OpenAccount(account_id="a1", owner="ann"))
+            assert len(await system.ask(AccountsOf(owner="ann"), after=done.position)) == 1
+        assert postgres15.sql("select count(*) from twofold_read.balance", "only_read") == "1"
+    finally:
+        postgres15.sql("drop database only_read with (force)")
+
+
+async def test_only_where_it_is_asked_for_a_user_who_could_change_events_is_refused(database18: str) -> None:
+    settings = Settings(event_log=database18)
+    await migrate(settings)
+    async with connect(app, settings, role=Role.COMMAND):
+        """An embedding program is only warned."""
+    with pytest.raises(StoreError, match="could change events"):
+        async with connect(app, settings, role=Role.COMMAND, strict=True):
+            pass
+
+
+async def test_no_two_systems_have_one_name() -> None:
+    settings = Settings(event_log="memory:")
+    async with at_rest(app, settings) as one, at_rest(app, settings) as other:
+        assert one.holder != other.holder
+
+
+@pytest.mark.parametrize("missing", ["psycopg", "psycopg.pq"])
+def test_without_the_driver_the_command_that_installs_it_is_named(missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; from twofold.cli import main; main()"
+    words = ["events", "count", "examples.bank:app", "--event-log", NOWHERE]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert "pip install 'twofold[postgres]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_users_declare_is_imported_without_any_driver() -> None:
+    code = "import sys, twofold, twofold.wiring; assert 'psycopg' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
