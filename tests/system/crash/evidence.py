@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.system.crash.service import APP, ROOT, Service
+from tests.system.faults.process import twofold_json
 
 
 def events(service: Service) -> list[dict[str, Any]]:
     """The whole log, as `twofold events tail --json` prints it."""
-    command = [sys.executable, "-m", "twofold", "events", "tail", APP, "--json"]
-    done = subprocess.run(command, env=service.environment, cwd=ROOT, capture_output=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return twofold_json("events", "tail", APP, "--json", environment=service.environment)
 
 
 def balances(folder: Path) -> dict[str, Decimal]:

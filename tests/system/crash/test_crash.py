@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.system.crash.evidence import Journal, balances, events
-from tests.system.crash.ledger import Ledger, Outcome, audit, dense
 from tests.system.crash.service import Service
-from tests.system.crash.workload import Workload
+from tests.system.faults.ledger import Ledger, Outcome, audit, dense
+from tests.system.faults.workload import Workload
 
 HERE = Path(__file__).parent
 LONGEST_S = 300
@@ -26,7 +26,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 async def under_fire(service: Service, *, kills: int, acknowledged: int, seed: int) -> Ledger:
     """Load without pause while the service is killed 0.1 to 0.6 s after every start; then a quiet end."""
     moments, ledger = random.Random(seed), Ledger()
-    workload = Workload(service.port, ledger, seed)
+    workload = Workload([service.port], ledger, seed)
     await asyncio.to_thread(service.start)
     await workload.open_accounts()
     load = asyncio.create_task(workload.run())

@@ -8,31 +8,19 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import FindTool
+from tests.servers.disks import make_disk, mounted
 from tests.system.crash.evidence import balances, events
-from tests.system.crash.ledger import Ledger, Outcome, audit
 from tests.system.crash.service import Service
-from tests.system.crash.workload import Workload
+from tests.system.faults.ledger import Ledger, Outcome, audit
+from tests.system.faults.workload import Workload
 
 HERE = Path(__file__).parent
 ACKNOWLEDGED = 1_000
-
-
-@contextmanager
-def mounted(image: Path, folder: Path) -> Iterator[Path]:
-    folder.mkdir()
-    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture
@@ -40,9 +28,7 @@ def image(tmp_path: Path, find_tool: FindTool) -> Path:
     if os.geteuid() != 0 and os.environ.get("CI") != "true":
         pytest.skip("mounting an image needs root: sudo make test")
     path = tmp_path / "disk.img"
-    with path.open("wb") as file:
-        file.truncate(128 * 1024 * 1024)
-    subprocess.run([find_tool("mkfs.ext4"), "-q", path], check=True)
+    make_disk(path, 128 * 1024 * 1024, find_tool("mkfs.ext4"))
     return path
 
 
@@ -71,7 +57,7 @@ async def after_a_power_cut(image: Path, entry: Path | None) -> list[str]:
 async def load(service: Service, ledger: Ledger) -> None:
     """Deposit until enough is acknowledged, then stop the process in mid-flight with SIGSTOP."""
     await asyncio.to_thread(service.start)
-    workload = Workload(service.port, ledger, seed=7)
+    workload = Workload([service.port], ledger, seed=7)
     await workload.open_accounts()
     running = asyncio.create_task(workload.run())
     async with asyncio.timeout(60):

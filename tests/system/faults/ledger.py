@@ -110,12 +110,18 @@ def _versions(log: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _rows(log: Sequence[Mapping[str, Any]], balances: Mapping[str, Decimal]) -> list[str]:
-    folded: dict[str, Decimal] = {}
-    for event in log:
-        account = event["data"]["account_id"]
-        folded[account] = folded.get(account, Decimal(0)) + Decimal(event["data"].get("amount", 0))
+    folded = folded_balances(log)
     return [
         f"account {account}: the log's fold is {folded.get(account)}, the read model says {balances.get(account)}"
         for account in sorted({*folded, *balances})
         if folded.get(account) != balances.get(account)
     ]
+
+
+def folded_balances(log: Sequence[Mapping[str, Any]]) -> dict[str, Decimal]:
+    """What each account should have, from the lines of the bank's log."""
+    folded: dict[str, Decimal] = {}
+    for event in log:
+        account = event["data"]["account_id"]
+        folded[account] = folded.get(account, Decimal(0)) + Decimal(event["data"].get("amount", 0))
+    return folded
