@@ -7,7 +7,8 @@ import uvloop
 
 from benchmarks.bank import AGGREGATES
 from benchmarks.harness import Benchmark, Job, Target
-from benchmarks.limits.sqlite_group import GROUP, group_insert
+from benchmarks.limits.rows import GROUP
+from benchmarks.limits.sqlite_group import group_insert
 from benchmarks.logs import deposit_commits, event_log
 from benchmarks.peers import eventsourcing_log
 
@@ -27,9 +28,7 @@ def ours(job: Job) -> Mapping[str, float]:
 async def _events_per_s(job: Job, name: str, *, ids: bool) -> float:
     count = job.scaled(EVENTS)
     commits = list(deposit_commits(count, ids=ids))
-    folder = job.folder / name
-    folder.mkdir()
-    async with event_log(folder) as log:
+    async with event_log(f"sqlite:///{job.folder / name}.db") as log:
         started = time.perf_counter()
         for start in range(0, count, GROUP):
             await log.append(commits[start : start + GROUP])

@@ -1,17 +1,14 @@
 """Everyone buys one product: 64 in flight on one aggregate, and a tenth more buyers than units."""
 
-from collections import Counter
 from collections.abc import Mapping
 
 import uvloop
 
-from benchmarks.bank import BuyNow, StockProduct, write_side
 from benchmarks.harness import Benchmark, Job, Target
-from benchmarks.in_flight import all_done
 from benchmarks.limits.sqlite_group import group_insert
 from benchmarks.peers import eventsourcing_bank
-from benchmarks.system import connected
-from twofold import Rejected, System, TwofoldError
+from benchmarks.system import sqlite_url
+from benchmarks.work import sale
 
 __all__ = ["BENCHMARK"]
 
@@ -20,35 +17,7 @@ PEER_UNITS = 4_000
 
 
 def ours(job: Job) -> Mapping[str, float]:
-    return uvloop.run(_sale(job))
-
-
-async def _sale(job: Job) -> Mapping[str, float]:
-    units = job.scaled(UNITS)
-    answers: Counter[str] = Counter()
-    async with connected(write_side, job.folder) as system:
-        await system.send(StockProduct(sku="p1", units=units))
-        seconds = await all_done(_buy(system, number, answers) for number in range(units))
-        await all_done(_buy(system, number, answers) for number in range(units, units + units // 10))
-    refused = answers.pop("sold-out", 0)
-    sold = answers.pop("ok", 0)
-    return {
-        "commands_per_s": units / seconds,
-        "oversold": sold - units,
-        "wrongly_refused": refused - units // 10,
-        "conflicts_shown": answers.total(),
-    }
-
-
-async def _buy(system: System, number: int, answers: Counter[str]) -> None:
-    try:
-        await system.send(BuyNow(sku="p1", customer=f"c{number}"), command_id=f"id-{number}")
-    except Rejected as refusal:
-        answers[refusal.code] += 1
-    except TwofoldError as error:
-        answers[error.code] += 1
-    else:
-        answers["ok"] += 1
+    return uvloop.run(sale(sqlite_url(job.folder), job.scaled(UNITS)))
 
 
 def limit(job: Job) -> Mapping[str, float]:
@@ -56,7 +25,8 @@ def limit(job: Job) -> Mapping[str, float]:
 
 
 def peer(job: Job) -> Mapping[str, float]:
-    return {"commands_per_s": eventsourcing_bank.sales_per_s(job.folder, units=job.scaled(PEER_UNITS))}
+    environment = eventsourcing_bank.sqlite(job.folder / "shop.db")
+    return {"commands_per_s": eventsourcing_bank.sales_per_s(environment, units=job.scaled(PEER_UNITS))}
 
 
 BENCHMARK = Benchmark(

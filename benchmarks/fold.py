@@ -1,44 +1,30 @@
 """A read model folded from position 1 to the head: one row per account, and the order details of a shop's history."""
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import uvloop
 
 from benchmarks import bank, retail
 from benchmarks.harness import Benchmark, Job, Target
 from benchmarks.limits import sqlite_fold
-from benchmarks.logs import commits_of, deposit_commits, event_log, fill
+from benchmarks.logs import commits_of, deposit_commits
 from benchmarks.peers import eventsourcing_log
-from benchmarks.system import connected
-from twofold import Application
-from twofold.ports import Commit
+from benchmarks.system import sqlite_url
+from benchmarks.work import fold
 
 __all__ = ["BENCHMARK"]
 
 EVENTS = 300_000
 PEER_EVENTS = 5_000
-FOLD_TIMEOUT_S = 600.0
 
 
 def accounts(job: Job) -> Mapping[str, float]:
-    commits = deposit_commits(job.scaled(EVENTS), events=10)
-    return {"events_per_s": uvloop.run(_events_per_s(job, bank.app, commits))}
+    return uvloop.run(fold(bank.app, sqlite_url(job.folder), deposit_commits(job.scaled(EVENTS), events=10)))
 
 
 def orders(job: Job) -> Mapping[str, float]:
     commits = commits_of(retail.lines(job.retail, job.scaled(EVENTS)))
-    return {"events_per_s": uvloop.run(_events_per_s(job, retail.app, commits))}
-
-
-async def _events_per_s(job: Job, app: Application, commits: Iterator[Commit]) -> float:
-    """From opening the system on a full log until all of it is in the read model."""
-    async with event_log(job.folder) as log:
-        head = await fill(log, commits)
-    started = time.perf_counter()
-    async with connected(app, job.folder) as system:
-        await system.settle(timeout_s=FOLD_TIMEOUT_S)
-        return head / (time.perf_counter() - started)
+    return uvloop.run(fold(retail.app, sqlite_url(job.folder), commits))
 
 
 def limit(job: Job) -> Mapping[str, float]:

@@ -4,30 +4,40 @@ The sides of one benchmark take turns (ours, limit, peer, ours, limit, peer …)
 falls on all of them; a figure is the median of its runs.
 """
 
+import logging
 import multiprocessing
 import shutil
 import statistics
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TypeVar
+
+import structlog
 
 from benchmarks.machine import Disturbance
 
-__all__ = ["Benchmark", "Job", "Outcome", "Target", "Verdict", "measure"]
+__all__ = ["Benchmark", "Job", "Outcome", "Target", "Verdict", "in_child", "measure"]
 
 SIDE_TIMEOUT_S = 900.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What one side of one run gets: an empty folder on a real disk, and how much work to do."""
+    """What one side of one run gets: an empty folder on a real disk, and how much work to do.
+
+    `retail` is the UCI Online Retail file if there is one, `postgres` the major version of PostgreSQL.
+    """
 
     folder: Path
     quick: bool = False
     retail: Path | None = None
+    postgres: str = "18"
 
     def scaled(self, count: int) -> int:
         """The full count, or a tenth of it for a quick look."""
@@ -93,20 +103,21 @@ class Outcome:
             yield Verdict(target=target, value=value)
 
 
-def measure(
-    benchmark: Benchmark, *, runs: int, data_folder: Path, quick: bool, retail: Path | None, note: Callable[[str], None]
-) -> Outcome:
-    """All sides, `runs` times. `note` hears what runs now. A side that fails once is not run again."""
+def measure(benchmark: Benchmark, job: Job, *, runs: int, note: Callable[[str], None]) -> Outcome:
+    """All sides, `runs` times, each in a folder of its own below the job's. `note` hears what runs now.
+
+    A side that fails once is not run again.
+    """
     outcome = Outcome(benchmark)
     for run in range(1, runs + 1):
         for side, work in benchmark.sides.items():
             if side in outcome.failures:
                 continue
             note(f"{benchmark.name}: {side}, run {run} of {runs}")
-            folder = Path(tempfile.mkdtemp(prefix=f"{benchmark.name}-{side}-", dir=data_folder))
+            folder = Path(tempfile.mkdtemp(prefix=f"{benchmark.name}-{side}-", dir=job.folder))
             disturbance = Disturbance()
             try:
-                _add(outcome, side, _in_child(work, Job(folder=folder, quick=quick, retail=retail)))
+                _add(outcome, side, in_child(work, replace(job, folder=folder)))
                 outcome.disturbed[side] = max(outcome.disturbed.get(side, 0.0), disturbance.share())
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -121,11 +132,11 @@ def _add(outcome: Outcome, side: str, result: Mapping[str, float] | str) -> None
         outcome.runs.setdefault(f"{side}.{figure}", []).append(value)
 
 
-def _in_child(work: Side, job: Job) -> Mapping[str, float] | str:
-    """The side's figures, or the text of what went wrong."""
+def in_child(work: Callable[..., T], *arguments: object) -> T | str:
+    """What the work returns in a fresh process of its own, or the text of what went wrong."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(work, job, sender))
+    child = context.Process(target=_child, args=(work, arguments, sender))
     child.start()
     sender.close()
     try:
@@ -140,9 +151,10 @@ def _in_child(work: Side, job: Job) -> Mapping[str, float] | str:
         child.join()
 
 
-def _child(work: Side, job: Job, sender: Connection) -> None:
+def _child(work: Callable[..., object], arguments: tuple[object, ...], sender: Connection) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
-        result: Mapping[str, float] | str = dict(work(job))
+        result = work(*arguments)
     except Exception:  # whatever a side raises is its result, shown in the table
         result = traceback.format_exc()
     sender.send(result)

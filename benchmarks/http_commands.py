@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from benchmarks.harness import Benchmark, Job, Target
 from benchmarks.http_load import deposit_requests, opening_requests, under_load
 from benchmarks.servers import twofold_server, uvicorn_server
+from benchmarks.system import sqlite_url
 
 __all__ = ["BENCHMARK"]
 
@@ -13,24 +14,24 @@ PEER_COMMANDS = 4_000
 
 
 def ours(job: Job) -> Mapping[str, float]:
-    with twofold_server("benchmarks.bank:write_side", job.folder) as server:
-        return under_load(server, deposit_requests(job.scaled(COMMANDS)), first=opening_requests())
+    with twofold_server("benchmarks.bank:write_side", sqlite_url(job.folder)) as server:
+        return under_load([server], deposit_requests(job.scaled(COMMANDS)), first=opening_requests())
 
 
 def ours_with_projector(job: Job) -> Mapping[str, float]:
-    with twofold_server("benchmarks.bank:app", job.folder) as server:
-        return under_load(server, deposit_requests(job.scaled(COMMANDS)), first=opening_requests())
+    with twofold_server("benchmarks.bank:app", sqlite_url(job.folder)) as server:
+        return under_load([server], deposit_requests(job.scaled(COMMANDS)), first=opening_requests())
 
 
 def limit(job: Job) -> Mapping[str, float]:
     with uvicorn_server("benchmarks.limits.echo:app") as server:
-        return under_load(server, deposit_requests(job.scaled(COMMANDS)), first=opening_requests())
+        return under_load([server], deposit_requests(job.scaled(COMMANDS)), first=opening_requests())
 
 
 def peer(job: Job) -> Mapping[str, float]:
     environment = {"BENCHMARKS_PEER_DATABASE": str(job.folder / "peer.db")}
     with uvicorn_server("benchmarks.peers.eventsourcing_http:app", environment=environment) as server:
-        return under_load(server, deposit_requests(job.scaled(PEER_COMMANDS)), first=opening_requests())
+        return under_load([server], deposit_requests(job.scaled(PEER_COMMANDS)), first=opening_requests())
 
 
 BENCHMARK = Benchmark(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from benchmarks.harness import Benchmark, Job, Target
 from benchmarks.http_load import deposit_requests, opening_requests, query_requests, under_load
 from benchmarks.servers import twofold_server, uvicorn_server
+from benchmarks.system import sqlite_url
 
 __all__ = ["BENCHMARK"]
 
@@ -12,14 +13,14 @@ QUERIES = 60_000
 
 
 def ours(job: Job) -> Mapping[str, float]:
-    with twofold_server("benchmarks.bank:app", job.folder) as server:
+    with twofold_server("benchmarks.bank:app", sqlite_url(job.folder)) as server:
         first = [*opening_requests(), *deposit_requests(5_000)]
-        return under_load(server, query_requests(job.scaled(QUERIES)), first=first)
+        return under_load([server], query_requests(job.scaled(QUERIES)), first=first)
 
 
 def limit(job: Job) -> Mapping[str, float]:
     with uvicorn_server("benchmarks.limits.echo:app") as server:
-        return under_load(server, query_requests(job.scaled(QUERIES)), first=query_requests(5_000))
+        return under_load([server], query_requests(job.scaled(QUERIES)), first=query_requests(5_000))
 
 
 BENCHMARK = Benchmark(

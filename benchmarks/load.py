@@ -10,7 +10,7 @@ from benchmarks.harness import Benchmark, Job, Target
 from benchmarks.in_flight import all_done
 from benchmarks.logs import deposit_commits, event_log, fill
 from benchmarks.peers import eventsourcing_log
-from benchmarks.system import connected
+from benchmarks.system import connected, sqlite_url
 
 __all__ = ["BENCHMARK"]
 
@@ -24,9 +24,10 @@ def ours(job: Job) -> Mapping[str, float]:
 
 async def _events_per_s(job: Job) -> float:
     accounts = job.scaled(ACCOUNTS)
-    async with event_log(job.folder) as log:
+    url = sqlite_url(job.folder)
+    async with event_log(url) as log:
         await fill(log, deposit_commits(accounts * EVENTS_EACH, events=20, aggregates=accounts))
-    async with connected(write_side, job.folder) as system:
+    async with connected(write_side, url) as system:
         commands = (Deposit(account_id=f"a{number}", amount=Decimal(1)) for number in range(accounts))
         return accounts * EVENTS_EACH / await all_done(system.send(command) for command in commands)
 

@@ -1,34 +1,32 @@
-"""Event logs of ours on SQLite: opened, and filled with many events at once."""
+"""Event logs of ours, on whichever store the URL names: opened, and filled with many events at once."""
 
-import multiprocessing
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import islice
-from pathlib import Path
 
 import msgspec
 import uvloop
 
 from benchmarks.bank import AGGREGATES, Deposited
-from twofold import Event
+from benchmarks.harness import in_child
+from twofold import Event, Settings
 from twofold.messages import NewEvent
 from twofold.ports import Appended, Commit, EventLog, NewRecord
-from twofold.stores.sqlite.event_log import SqliteEventLog
 from twofold.streams import StreamId
+from twofold.wiring import open_stores
 
-__all__ = ["commits_of", "deposit_commits", "event_log", "fill", "fill_apart", "log_path"]
+__all__ = ["commits_of", "deposit_commits", "event_log", "fill", "fill_apart"]
 
 RECORDED_AT_US = 1_700_000_000_000_000
 COMMITS_AT_ONCE = 256
 
 
-def event_log(folder: Path) -> AbstractAsyncContextManager[EventLog]:
-    return SqliteEventLog.open(log_path(folder))
-
-
-def log_path(folder: Path) -> Path:
-    return folder / "log.db"
+@asynccontextmanager
+async def event_log(url: str) -> AsyncIterator[EventLog]:
+    async with open_stores(Settings(event_log=url)) as stores:
+        assert stores.log is not None
+        yield stores.log
 
 
 def deposit_commits(
@@ -68,19 +66,16 @@ async def fill(log: EventLog, commits: Iterator[Commit]) -> int:
     return await log.head()
 
 
-def fill_apart(folder: Path, count: int) -> None:
+def fill_apart(url: str, count: int) -> None:
     """Fill a log with deposits in another process, so that this one's memory stays what it was."""
-    filler = multiprocessing.get_context("spawn").Process(target=_fill_here, args=(folder, count))
-    filler.start()
-    filler.join()
-    if filler.exitcode:
-        raise RuntimeError(f"filling the log ended with exit code {filler.exitcode}")
+    if failure := in_child(_fill_here, url, count):
+        raise RuntimeError(f"filling the log failed: {failure}")
 
 
-def _fill_here(folder: Path, count: int) -> None:
-    uvloop.run(_filled(folder, count))
+def _fill_here(url: str, count: int) -> None:
+    uvloop.run(_filled(url, count))
 
 
-async def _filled(folder: Path, count: int) -> None:
-    async with event_log(folder) as log:
+async def _filled(url: str, count: int) -> None:
+    async with event_log(url) as log:
         await fill(log, deposit_commits(count, events=20))

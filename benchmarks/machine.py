@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["Disturbance", "facts", "file_system"]
+__all__ = ["Disturbance", "facts", "file_system", "peak_mb", "resident_mb"]
 
-PACKAGES = ("twofold", "msgspec", "starlette", "uvicorn", "uvloop", "httptools", "eventsourcing")
+PACKAGES = ("twofold", "msgspec", "starlette", "uvicorn", "uvloop", "httptools", "eventsourcing", "psycopg")
 FSYNCS = 200
 
 
@@ -39,6 +39,18 @@ def file_system(folder: Path) -> str:
         if folder.resolve().is_relative_to(mount) and len(mount) >= len(best[0]):
             best = (mount, kind)
     return best[1]
+
+
+def resident_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def peak_mb(pid: int) -> float:
+    """The most that was ever resident."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"/proc/{pid}/status has no VmHWM")
 
 
 class Disturbance:

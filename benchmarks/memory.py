@@ -2,18 +2,17 @@
 
 import asyncio
 import os
-import resource
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import uvloop
 
 from benchmarks.bank import app
 from benchmarks.harness import Benchmark, Job, Target
 from benchmarks.logs import fill_apart
-from benchmarks.system import connected
+from benchmarks.machine import peak_mb, resident_mb
+from benchmarks.system import connected, sqlite_url
 
-__all__ = ["BENCHMARK"]
+__all__ = ["BENCHMARK", "EVENTS", "growth"]
 
 EVENTS = 2_000_000
 SAMPLE_S = 0.05
@@ -21,29 +20,25 @@ FOLD_TIMEOUT_S = 600.0
 
 
 def ours(job: Job) -> Mapping[str, float]:
-    events = job.scaled(EVENTS)
-    fill_apart(job.folder, events)
-    samples = uvloop.run(_folded(job.folder))
-    half = len(samples) // 2
-    return {
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "growth_in_second_half_mb": max(samples[half:]) - max(samples[:half]),
-    }
+    url = sqlite_url(job.folder)
+    fill_apart(url, job.scaled(EVENTS))
+    return growth(uvloop.run(_folded(url))) | {"peak_mb": peak_mb(os.getpid())}
 
 
-async def _folded(folder: Path) -> list[float]:
-    samples = [_resident_mb()]
-    async with connected(app, folder) as system:
+async def _folded(url: str) -> list[float]:
+    samples = [resident_mb(os.getpid())]
+    async with connected(app, url) as system:
         folding = asyncio.create_task(system.settle(timeout_s=FOLD_TIMEOUT_S))
         while not folding.done():
             await asyncio.wait([folding], timeout=SAMPLE_S)
-            samples.append(_resident_mb())
+            samples.append(resident_mb(os.getpid()))
         await folding
     return samples
 
 
-def _resident_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def growth(samples_mb: Sequence[float]) -> dict[str, float]:
+    half = len(samples_mb) // 2
+    return {"growth_in_second_half_mb": max(samples_mb[half:]) - max(samples_mb[:half])}
 
 
 BENCHMARK = Benchmark(

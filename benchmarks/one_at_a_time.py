@@ -1,15 +1,15 @@
 """Durable commands one after another: the price of one decision and one fsync, with nothing to share them."""
 
-import time
 from collections.abc import Mapping
 
 import uvloop
 
-from benchmarks.bank import AGGREGATES, deposits, write_side
+from benchmarks.bank import AGGREGATES, write_side
 from benchmarks.harness import Benchmark, Job, Target
 from benchmarks.limits.sqlite_group import group_insert
 from benchmarks.peers import eventsourcing_bank
-from benchmarks.system import connected, open_accounts
+from benchmarks.system import sqlite_url
+from benchmarks.work import commands_one_at_a_time
 
 __all__ = ["BENCHMARK"]
 
@@ -17,17 +17,7 @@ COMMANDS = 8_000
 
 
 def ours(job: Job) -> Mapping[str, float]:
-    return {"commands_per_s": uvloop.run(_commands_per_s(job))}
-
-
-async def _commands_per_s(job: Job) -> float:
-    count = job.scaled(COMMANDS)
-    async with connected(write_side, job.folder) as system:
-        await open_accounts(system)
-        started = time.perf_counter()
-        for number, command in enumerate(deposits(count)):
-            await system.send(command, command_id=f"id-{number}")
-        return count / (time.perf_counter() - started)
+    return uvloop.run(commands_one_at_a_time(write_side, sqlite_url(job.folder), job.scaled(COMMANDS)))
 
 
 def limit(job: Job) -> Mapping[str, float]:
@@ -35,8 +25,9 @@ def limit(job: Job) -> Mapping[str, float]:
 
 
 def peer(job: Job) -> Mapping[str, float]:
+    environment = eventsourcing_bank.sqlite(job.folder / "bank.db")
     count = job.scaled(COMMANDS)
-    rate = eventsourcing_bank.commands_per_s(job.folder, aggregates=AGGREGATES, count=count, threads=1)
+    rate = eventsourcing_bank.commands_per_s(environment, aggregates=AGGREGATES, count=count, threads=1)
     return {"commands_per_s": rate}
 
 

@@ -10,6 +10,7 @@ from benchmarks.harness import Benchmark, Job, Target
 from benchmarks.limits import sqlite_fold
 from benchmarks.logs import deposit_commits, event_log, fill
 from benchmarks.peers import eventsourcing_log
+from benchmarks.system import sqlite_url
 from twofold.codec import EventCodec
 from twofold.messages import RawEvent
 from twofold.ports import EventLog
@@ -29,7 +30,7 @@ def ours(job: Job) -> Mapping[str, float]:
 async def _read(job: Job) -> Mapping[str, float]:
     """Decoded as a projector needs them, and with stream, time and metadata as a handler may ask for them."""
     codec = EventCodec([Deposited])
-    async with event_log(job.folder) as log:
+    async with event_log(sqlite_url(job.folder)) as log:
         await fill(log, deposit_commits(job.scaled(EVENTS), events=10))
         return {
             "events_per_s": await _rate(log, codec.decode),

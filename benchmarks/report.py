@@ -14,8 +14,8 @@ __all__ = ["table", "write_json"]
 DISTURBED = 0.1
 
 
-def table(outcomes: Sequence[Outcome]) -> Table:
-    view = Table(title="Twofold benchmarks (medians)")
+def table(title: str, outcomes: Sequence[Outcome]) -> Table:
+    view = Table(title=title)
     for heading in ("benchmark", "figure"):
         view.add_column(heading, no_wrap=True)
     for heading in ("value", "target", ""):

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-__all__ = ["Server", "twofold_server", "uvicorn_server"]
+__all__ = ["Server", "twofold", "twofold_server", "uvicorn_server"]
+
+TWOFOLD = Path(sys.executable).with_name("twofold")
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 20.0
@@ -39,17 +41,25 @@ def uvicorn_server(app: str, *, environment: Mapping[str, str] | None = None) ->
 
 
 @contextmanager
-def twofold_server(app: str, folder: Path) -> Iterator[Server]:
-    """`twofold serve all` with its databases in the folder."""
+def twofold_server(app: str, event_log: str, role: str = "all") -> Iterator[Server]:
+    """`twofold serve` with its stores where the URL says; ready."""
     port = _free_port()
     environment = {
-        "TWOFOLD_EVENT_LOG": f"sqlite:///{folder / 'log.db'}",
+        "TWOFOLD_EVENT_LOG": event_log,
         "TWOFOLD_HTTP_HOST": "127.0.0.1",
         "TWOFOLD_HTTP_PORT": str(port),
     }
-    command = [str(Path(sys.executable).with_name("twofold")), "serve", "all", app]
+    command = [str(TWOFOLD), "serve", role, app]
     with _running(command, port, "/readyz", environment) as server:
         yield server
+
+
+def twofold(*words: str, event_log: str) -> None:
+    """Run a command of `twofold` to its end. RuntimeError, with what it says, when it fails."""
+    environment = os.environ | {"TWOFOLD_EVENT_LOG": event_log}
+    done = subprocess.run([str(TWOFOLD), *words], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"twofold {' '.join(words)} ended with {done.returncode}: {done.stderr[-2000:]}")
 
 
 @contextmanager

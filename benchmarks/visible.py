@@ -3,7 +3,6 @@
 Alone, a command at a time with pauses; and on a schedule of 200 commands a second that waits for nobody.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
 from decimal import Decimal
@@ -12,14 +11,13 @@ import uvloop
 
 from benchmarks.bank import AGGREGATES, BalanceOf, Deposit, app
 from benchmarks.harness import Benchmark, Job, Target
-from benchmarks.system import connected, open_accounts
+from benchmarks.pace import idle_and_busy
+from benchmarks.system import connected, open_accounts, sqlite_url
 from twofold import System
 
 __all__ = ["BENCHMARK"]
 
 SAMPLES = 2_000
-RATE_PER_S = 200
-PAUSE_S = 0.01
 
 
 def ours(job: Job) -> Mapping[str, float]:
@@ -27,46 +25,17 @@ def ours(job: Job) -> Mapping[str, float]:
 
 
 async def _ours(job: Job) -> Mapping[str, float]:
-    count = job.scaled(SAMPLES)
-    async with connected(app, job.folder) as system:
+    async with connected(app, sqlite_url(job.folder)) as system:
         await open_accounts(system)
-        idle = await _idle(system, count // 2)
-        busy = await _scheduled(system, count)
-    return {"idle_p50_ms": _at(idle, 0.5), "idle_p99_ms": _at(idle, 0.99)} | {
-        "busy_p50_ms": _at(busy, 0.5),
-        "busy_p99_ms": _at(busy, 0.99),
-    }
+        return await idle_and_busy(lambda number: _visible(system, number), job.scaled(SAMPLES))
 
 
-async def _idle(system: System, count: int) -> list[float]:
-    taken: list[float] = []
-    for number in range(count):
-        await _visible(system, number, taken)
-        await asyncio.sleep(PAUSE_S)
-    return taken
-
-
-async def _scheduled(system: System, count: int) -> list[float]:
-    taken: list[float] = []
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    async with asyncio.TaskGroup() as commands:
-        for number in range(count):
-            await asyncio.sleep(started + number / RATE_PER_S - loop.time())
-            commands.create_task(_visible(system, number, taken))
-    return taken
-
-
-async def _visible(system: System, number: int, taken: list[float]) -> None:
+async def _visible(system: System, number: int) -> float:
     account_id = f"a{number * 7919 % AGGREGATES}"
     done = await system.send(Deposit(account_id=account_id, amount=Decimal(1)))
     accepted = time.perf_counter()
     await system.ask(BalanceOf(account_id=account_id), after=done.position)
-    taken.append((time.perf_counter() - accepted) * 1000)
-
-
-def _at(taken: list[float], share: float) -> float:
-    return sorted(taken)[int(len(taken) * share)]
+    return (time.perf_counter() - accepted) * 1000
 
 
 BENCHMARK = Benchmark(

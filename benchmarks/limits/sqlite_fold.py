@@ -5,16 +5,16 @@ Rows, checkpoint and nothing else in one durable transaction per page.
 
 import sqlite3
 import time
-from decimal import Decimal
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from benchmarks.limits.folding import PAGE, Deposited, Page, Row, events_per_s
 from benchmarks.limits.sqlite_group import connect, group_insert
 
-__all__ = ["PAGE", "fold", "read"]
+__all__ = ["fold", "read"]
 
-PAGE = 5_000
 SELECT_PAGE = """
 SELECT position, stream, version, type, CAST(data AS BLOB), metadata
   FROM event WHERE position > ? ORDER BY position LIMIT ?
@@ -26,11 +26,6 @@ INSERT INTO checkpoint VALUES (0);
 """
 
 
-class Deposited(msgspec.Struct, frozen=True, gc=False):
-    account_id: str
-    amount: Decimal
-
-
 def read(folder: Path, count: int) -> float:
     """Events read and decoded per second."""
     group_insert(folder, count, commands=False)
@@ -39,7 +34,7 @@ def read(folder: Path, count: int) -> float:
     started = time.perf_counter()
     position = 0
     while page := _page(log, position):
-        events = [decoder.decode(row[4]) for row in page]
+        events = [decoder.decode(row[1]) for row in page]
         position += len(events)
     rate = position / (time.perf_counter() - started)
     log.close()
@@ -51,30 +46,17 @@ def fold(folder: Path, count: int) -> float:
     group_insert(folder, count, commands=False)
     log, store = connect(folder / "limit.db"), connect(folder / "rows.db")
     store.executescript(SCHEMA)
-    decoder = msgspec.json.Decoder(Deposited)
-    rows: dict[str, tuple[str, int, Decimal]] = {}
-    started = time.perf_counter()
-    position = 0
-    while page := _page(log, position):
-        touched: dict[str, None] = {}
-        for row in page:
-            event = decoder.decode(row[4])
-            key, deposits, balance = rows.get(event.account_id) or (event.account_id, 0, Decimal(0))
-            rows[key] = (key, deposits + 1, balance + event.amount)
-            touched[key] = None
-        position = page[-1][0]
-        _save(store, [rows[key] for key in touched], position)
-    rate = position / (time.perf_counter() - started)
+    rate = events_per_s(lambda after: _page(log, after), lambda rows, position: _save(store, rows, position))
     log.close()
     store.close()
     return rate
 
 
-def _page(log: sqlite3.Connection, after: int) -> list[tuple[int, str, int, str, bytes, bytes]]:
-    return log.execute(SELECT_PAGE, (after, PAGE)).fetchall()
+def _page(log: sqlite3.Connection, after: int) -> Page:
+    return [(row[0], row[4]) for row in log.execute(SELECT_PAGE, (after, PAGE))]
 
 
-def _save(store: sqlite3.Connection, rows: list[tuple[str, int, Decimal]], position: int) -> None:
+def _save(store: sqlite3.Connection, rows: Sequence[Row], position: int) -> None:
     store.execute("BEGIN IMMEDIATE")
     store.executemany(
         "INSERT INTO balance VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET deposits = excluded.deposits,"

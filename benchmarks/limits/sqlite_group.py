@@ -2,12 +2,12 @@
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["AGGREGATES", "GROUP", "connect", "group_insert"]
+from benchmarks.limits.rows import AGGREGATES, GROUP, command_row, event_row, groups
 
-GROUP = 64
-AGGREGATES = 1000
+__all__ = ["connect", "group_insert"]
 
 # As good as bare SQLite gets without giving up durability (secure_delete is on by default on Debian).
 SETTINGS = ("synchronous = FULL", "wal_autocheckpoint = 4000", "cache_size = -32768", "secure_delete = OFF")
@@ -22,6 +22,8 @@ CREATE TABLE command (
 """
 EVENT_COLUMNS = 8
 COMMAND_COLUMNS = 6
+
+Statement = tuple[str, Sequence[object]]
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -38,8 +40,7 @@ def group_insert(
     """Events per second, each with the record of its command id when `commands`."""
     connection = connect(folder / "limit.db")
     connection.executescript(SCHEMA)
-    parts = [range(start, min(start + group, count + 1)) for start in range(1, count + 1, group)]
-    prepared = [_statements(part, aggregates) for part in parts]
+    prepared = [_statements(part, aggregates) for part in groups(count, group)]
     started = time.perf_counter()
     for insert_events, insert_commands in prepared:
         connection.execute("BEGIN IMMEDIATE")
@@ -52,10 +53,10 @@ def group_insert(
     return rate
 
 
-def _statements(positions: range, aggregates: int) -> tuple[tuple[str, list[object]], tuple[str, list[object]]]:
+def _statements(positions: range, aggregates: int) -> tuple[Statement, Statement]:
     """One statement for all events and one for all commands: quicker than a statement per row."""
-    events = [value for position in positions for value in _event(position, aggregates)]
-    commands = [value for position in positions for value in _command(position, aggregates)]
+    events = [value for position in positions for value in event_row(position, aggregates)]
+    commands = [value for position in positions for value in command_row(position, aggregates)]
     rows = len(positions)
     return (_insert("event", EVENT_COLUMNS, rows), events), (_insert("command", COMMAND_COLUMNS, rows), commands)
 
@@ -64,19 +65,3 @@ def _insert(table: str, columns: int, rows: int) -> str:
     """OR ROLLBACK: under OR ABORT SQLite keeps copies of pages to undo the statement alone."""
     row = f"({', '.join('?' * columns)})"
     return f"INSERT OR ROLLBACK INTO {table} VALUES {', '.join([row] * rows)}"
-
-
-def _event(position: int, aggregates: int) -> tuple[object, ...]:
-    stream, version = _place(position, aggregates)
-    data = f'{{"account_id":"{stream}","amount":"10.25"}}'
-    metadata = f'{{"command":"Deposit","command_id":"id-{position}","correlation_id":"{position:032x}"}}'
-    return position, stream, version, "Deposited", 1, data, metadata, 1_700_000_000_000_000 + position
-
-
-def _command(position: int, aggregates: int) -> tuple[object, ...]:
-    stream, version = _place(position, aggregates)
-    return f"command-{position * 7919 % 1_000_003}-{position}", b"f" * 16, stream, version, position, 1
-
-
-def _place(position: int, aggregates: int) -> tuple[str, int]:
-    return f"account-{position % aggregates}", position // aggregates + 1

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from benchmarks.peers.eventsourcing_bank import Bank, environment
+from benchmarks.peers.eventsourcing_bank import Bank, sqlite
 
 __all__ = ["app"]
 
@@ -30,7 +30,7 @@ class Deposit(msgspec.Struct):
     amount: Decimal
 
 
-bank = Bank(env=environment(Path(os.environ["BENCHMARKS_PEER_DATABASE"])))
+bank = Bank(env=sqlite(Path(os.environ["BENCHMARKS_PEER_DATABASE"])))
 accounts: dict[str, UUID] = {}
 
 

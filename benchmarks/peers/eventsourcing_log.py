@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from eventsourcing.persistence import StoredEvent, Tracking
 from eventsourcing.sqlite import SQLiteDatastore, SQLiteTrackingRecorder
 
-from benchmarks.peers.eventsourcing_bank import Account, Bank, environment
+from benchmarks.peers.eventsourcing_bank import Account, Bank, sqlite
 
 __all__ = ["append_per_s", "fold_per_s", "load_per_s", "read_per_s"]
 
@@ -37,7 +37,7 @@ class Balances(SQLiteTrackingRecorder):
 
 def append_per_s(folder: Path, *, aggregates: int, count: int) -> float:
     """Events per second when its recorder is given groups of prepared events of many aggregates."""
-    bank = Bank(env=environment(folder / "append.db"))
+    bank = Bank(env=sqlite(folder / "append.db"))
     ids = [uuid4() for _ in range(aggregates)]
     events = [_deposited(bank, ids[at % aggregates], at // aggregates + 1) for at in range(count)]
     started = time.perf_counter()
@@ -81,7 +81,7 @@ def fold_per_s(folder: Path, *, count: int) -> float:
 
 def load_per_s(folder: Path, *, events: int, times: int) -> float:
     """Events per second while one aggregate is rebuilt again and again from its stored events."""
-    bank = Bank(env=environment(folder / "load.db", cached=False))
+    bank = Bank(env=sqlite(folder / "load.db", cached=False))
     account_id = bank.open("ann")
     deposits = [_deposited(bank, account_id, version) for version in range(2, events + 1)]
     bank.recorder.insert_events(deposits)
@@ -95,7 +95,7 @@ def load_per_s(folder: Path, *, events: int, times: int) -> float:
 
 
 def _filled(folder: Path, *, aggregates: int, count: int) -> Bank:
-    bank = Bank(env=environment(folder / "filled.db"))
+    bank = Bank(env=sqlite(folder / "filled.db"))
     ids = [uuid4() for _ in range(aggregates)]
     for start in range(0, count, 1000):
         stop = min(start + 1000, count)

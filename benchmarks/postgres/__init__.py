@@ -1,0 +1,1 @@
+"""What Twofold costs on PostgreSQL, each role a process: `python -m benchmarks.postgres --help`."""
