@@ -14,7 +14,8 @@ By the language of the fence:
 
 A page has a fresh folder of its own: everything runs in it, and Python imports from it. A Python file that is written
 there (not in a folder below) is imported at once, and its names become the page's. `cd` and `export` hold for the
-commands after them. Port 8000 stands for a free port.
+commands after them. Ports 8000 to 8009 stand for free ports. A page that names `localhost:5432` has a PostgreSQL of its
+own there, new and empty, which trusts its superuser `postgres` and everyone else, and the programs that belong to it.
 
 In what is printed `...` stands for anything, and on a line of its own for any lines. A command without lines below it
 may print what it likes, but must succeed; with `# exit status 3` behind it, it must end so.
@@ -29,11 +30,11 @@ A block that can't run says why in a comment on the line above its fence: `<!-- 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FOR_THE_EYE", "Block", "Serve", "Step", "steps_of"]
+__all__ = ["FOR_THE_EYE", "Block", "Serve", "Step", "names_postgres", "steps_of"]
 
 FOR_THE_EYE = ("text", "mermaid")
 
@@ -41,6 +42,7 @@ _FENCE = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|~{3,})\s*(?P<language>[\w-
 _SERVE = re.compile(r"^\s*<!-- (?:serve: (?P<app>\S+) on port 8000|stop) -->\s*$")
 _NOT_RUN = re.compile(r"^\s*<!-- not run: (?P<reason>.+?) -->\s*$")
 _TITLE = re.compile(r'title="([^"]+)"')
+_POSTGRES = "localhost:5432"
 _FILE_LINE = re.compile(r"^(?:#|//|--) file: (\S+)\s*$")
 
 
@@ -69,6 +71,11 @@ Step = Block | Serve
 def steps_of(page: Path) -> list[Step]:
     """The page's fenced blocks (those in lists and admonitions too) and comments to the harness, in order."""
     return list(_steps(page.read_text(encoding="utf-8").splitlines(), page.name))
+
+
+def names_postgres(steps: Iterable[Step]) -> bool:
+    """Whether a PostgreSQL must be there for the page."""
+    return any(isinstance(step, Block) and _POSTGRES in step.text and step.not_run is None for step in steps)
 
 
 def _steps(lines: Sequence[str], name: str) -> Iterator[Step]:

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,8 @@ from typing import Any, NamedTuple, Self
 
 from tests.docs.blocks import FOR_THE_EYE, Block, Serve, Step
 from tests.docs.likeness import is_like, is_like_body
+from tests.servers.ports import free_port
+from tests.servers.postgres import PostgresServer
 
 __all__ = ["Page", "PageError"]
 
@@ -30,7 +31,7 @@ COMMAND_TIMEOUT_S = 60
 STARTING_TIMEOUT_S = 30
 STOPPING_TIMEOUT_S = 10
 
-_PORT = re.compile(r"(?<=:)8000\b|(?<=--port )8000\b|(?<=--port=)8000\b|(?<=PORT=)8000\b")
+_PORT = re.compile(r"(?<=:)800\d\b|(?<=--port )800\d\b|(?<=--port=)800\d\b|(?<=PORT=)800\d\b|(?<=localhost:)5432\b")
 _EXIT_STATUS = re.compile(r"\s+# exit status (\d+)$")
 
 
@@ -39,16 +40,21 @@ class PageError(AssertionError):
 
 
 class Page:
-    """Runs the steps of one page in one folder: `with Page(folder) as page: page.run(step)`."""
+    """Runs the steps of one page in one folder: `with Page(folder) as page: page.run(step)`.
 
-    def __init__(self, folder: Path) -> None:
+    `postgres` is the server of a page that names one, and its programs are on the page's PATH.
+    """
+
+    def __init__(self, folder: Path, postgres: PostgresServer | None = None) -> None:
         self.folder = self.here = folder
-        self.port = _free_port()
+        self.port = free_port()
+        self._ports = {"8000": str(self.port)} | ({"5432": str(postgres.port)} if postgres else {})
         self.module = ModuleType(f"page_{self.port}")
         self._servers: list[_Server] = []
         self._serving: _Server | None = None
+        programs = [postgres.binaries] if postgres else []
         self._environment = {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(map(str, [Path(sys.executable).parent, *programs, os.environ["PATH"]])),
             "HOME": str(folder),
             "TWOFOLD_HTTP_PORT": str(self.port),
             "NO_COLOR": "1",
@@ -80,7 +86,13 @@ class Page:
         if isinstance(step, Serve):
             self._serve(step)
         elif step.not_run is None:
-            self._run(step, _PORT.sub(str(self.port), step.text))
+            self._run(step, _PORT.sub(lambda found: self._port_for(found[0]), step.text))
+
+    def _port_for(self, written: str) -> str:
+        """The port that stands for the one on the page, the same all over the page."""
+        if written == "5432" and written not in self._ports:
+            raise PageError("the page names a PostgreSQL at localhost:5432 and was given none")
+        return self._ports.setdefault(written, str(free_port()))
 
     def _run(self, block: Block, text: str) -> None:
         run: dict[str, Callable[[Block, str], None]] = {
@@ -306,12 +318,6 @@ class _Server:
             self.process.wait(STOPPING_TIMEOUT_S)
             return f"{self.command}: did not stop within {STOPPING_TIMEOUT_S} s of SIGTERM\n{self.printed()}"
         return None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 # --- http ------------------------------------------------------------------------------------------------------------

@@ -6,18 +6,19 @@ from textwrap import dedent
 
 import pytest
 
-from tests.docs.blocks import steps_of
+from tests.docs.blocks import names_postgres, steps_of
 from tests.docs.runner import Page, PageError
+from tests.servers.postgres import PostgresServer
 
 FENCE = "```"
 
 
-def run(folder: Path, text: str) -> Page:
+def run(folder: Path, text: str, postgres: PostgresServer | None = None) -> Page:
     page = folder / "page.md"
     page.write_text(dedent(text).replace("'''", FENCE), encoding="utf-8")
     project = folder / "project"
     project.mkdir(exist_ok=True)
-    with Page(project) as running:
+    with Page(project, postgres) as running:
         for step in steps_of(page):
             running.run(step)
     return running
@@ -299,3 +300,39 @@ def test_a_server_that_does_not_stop_is_killed_and_told(tmp_path: Path, monkeypa
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(60)"
     with pytest.raises(PageError, match="did not stop within"):
         run(tmp_path, f"'''console\n$ python -c \"{deaf}\" &\nup\n'''")
+
+
+def test_each_port_of_a_page_stands_for_one_free_port(tmp_path: Path) -> None:
+    page = run(
+        tmp_path,
+        """
+        '''console
+        $ export ONE=localhost:8000
+        $ export TWO=localhost:8001
+        $ test $ONE != $TWO
+        $ test $TWO = localhost:8001
+        $ test $ONE = localhost:$TWOFOLD_HTTP_PORT
+        '''
+        """,
+    )
+    assert page.port not in (8000, 8001)
+
+
+POSTGRES = """
+    '''console
+    $ psql -At postgresql://postgres@localhost:5432/postgres -c 'select 7'
+    7
+    '''
+    """
+
+
+def test_a_page_that_names_a_postgresql_needs_one(tmp_path: Path) -> None:
+    with pytest.raises(PageError, match="was given none"):
+        run(tmp_path, POSTGRES)
+    assert names_postgres(steps_of(tmp_path / "page.md"))
+    run(tmp_path, "nothing but localhost:5432 in words")
+    assert not names_postgres(steps_of(tmp_path / "page.md"))
+
+
+def test_a_page_has_the_postgresql_that_it_was_given(tmp_path: Path, own_postgres: PostgresServer) -> None:
+    run(tmp_path, POSTGRES, own_postgres)

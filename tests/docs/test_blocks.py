@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import FOR_THE_EYE, Block, steps_of
+from tests.docs.blocks import FOR_THE_EYE, Block, names_postgres, steps_of
 from tests.docs.runner import Page
 
 ROOT = Path(__file__).parents[2]
@@ -13,10 +13,14 @@ BLOCKS = [step for page in PAGES for step in steps_of(page) if isinstance(step, 
 MOST_BLOCKS_NOT_RUN = 8
 
 
+@pytest.mark.timeout(240)  # a page starts dozens of programs
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_block_of_the_page_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
-    with Page(tmp_path) as running:
-        for step in steps_of(page):
+def test_every_block_of_the_page_does_what_the_page_says(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    steps = steps_of(page)
+    with Page(tmp_path, request.getfixturevalue("own_postgres") if names_postgres(steps) else None) as running:
+        for step in steps:
             running.run(step)
 
 

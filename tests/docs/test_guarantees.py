@@ -1,4 +1,4 @@
-"""Every guarantee names the tests that prove it, and they exist."""
+"""Every guarantee names the tests that prove it, and so does every fault that is explained; and they exist."""
 
 import re
 import subprocess
@@ -7,16 +7,18 @@ from functools import cache
 
 import pytest
 
-from tests.docs.pages import DOCS, ROOT, page
+from tests.docs.pages import DOCS, ROOT, page, rows, section
 
 TEXT = page("explanation/guarantees.md")
+FAULTS = section(page("explanation/services.md"), "When something breaks")
+LINKED = TEXT + FAULTS
 LINK = re.compile(r"\[([^]]+)\]\(((?:\.\./)+[^) ]+\.py) \"([^\"]+)\"\)")
 
 
 def node_ids() -> list[str]:
     """Of every test that the page links to: the file is the link's target, class and name its title."""
     places = [
-        ((DOCS / "explanation" / target).resolve().relative_to(ROOT), name) for _, target, name in LINK.findall(TEXT)
+        ((DOCS / "explanation" / target).resolve().relative_to(ROOT), name) for _, target, name in LINK.findall(LINKED)
     ]
     return [f"{path}::{name}" for path, name in places]
 
@@ -51,7 +53,13 @@ def test_every_linked_test_exists() -> None:
 
 
 def test_every_link_to_a_test_says_which() -> None:
-    assert len(re.findall(r"\(\.\./\.\./tests/", TEXT)) == len(LINK.findall(TEXT))
+    assert len(re.findall(r"\(\.\./\.\./tests/", LINKED)) == len(LINK.findall(LINKED))
+
+
+def test_every_fault_is_shown_by_a_test() -> None:
+    faults = rows(FAULTS)
+    assert len(faults) > 10
+    assert not [fault for fault, *_, shown_by in faults if not LINK.search(shown_by)]
 
 
 def test_a_link_says_what_its_test_is_called() -> None:
@@ -60,5 +68,5 @@ def test_a_link_says_what_its_test_is_called() -> None:
     def plain(text: str) -> str:
         return re.sub(r"[^a-z0-9]", "", text.lower())
 
-    named = [(text, name.rpartition("::test_")[2].removeprefix("test_")) for text, _, name in LINK.findall(TEXT)]
+    named = [(text, name.rpartition("::test_")[2].removeprefix("test_")) for text, _, name in LINK.findall(LINKED)]
     assert not [text for text, name in named if text != "test" and plain(text) != plain(name)]

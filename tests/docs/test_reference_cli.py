@@ -54,7 +54,7 @@ def test_every_argument_stands_in_the_usage() -> None:
         arguments = [each for each in command.params if isinstance(each, click.Argument)]
         for each in arguments:
             shown = each.metavar or (each.name or "").upper()
-            usage = f"{path} {'all [APP]' if path == 'twofold serve' else shown}"
+            usage = f"{path} {'ROLE [APP]' if path == 'twofold serve' else shown}"
             assert f"`{usage}`" in section(TEXT, path).replace("\n", " "), path
 
 
