@@ -48,7 +48,7 @@ class _Wire(AsyncConnection[tuple[Any, ...]]):
     """A connection whose calls end soon when they are cancelled, also when the server is out of reach: it is asked to
     give the statement up, and if it does not answer at once the connection is cut."""
 
-    async def cancel_safe(self, *, timeout: float = CANCEL_S) -> None:
+    async def cancel_safe(self, *, timeout: float = CANCEL_S) -> None:  # noqa: ASYNC109 - the name is psycopg's
         try:
             await super().cancel_safe(timeout=min(timeout, CANCEL_S))
         except psycopg.Error:
