@@ -91,7 +91,38 @@ class Application:
         gaps = [*self._unhandled(), *self._unanswered(), *self._broken_upcasters(), *self._unheard(), *self._unread()]
         return tuple(sorted(gaps, key=lambda gap: gap.severity))
 
+    def only(self, names: Iterable[str]) -> Application:
+        """The part of the application that is named: what a service with `include` runs.
+
+        An aggregate (by class or stored name) brings its commands, a read model the queries that view no other, a query
+        the read models that it views. All events and upcasters stay: the log is one. DeclarationError for a name that
+        is none of these.
+        """
+        wanted = [self._component_named(name) for name in names]
+        rows = {each.cls for each in wanted if isinstance(each, ReadModelType)}
+        answers = [
+            each
+            for each in self.queries.values()
+            if each in wanted or (each.answer.views and {view for _, view in each.answer.views} <= rows)
+        ]
+        viewed = [view for each in answers for _, view in each.answer.views]
+        kept: list[Component] = [each.cls for each in wanted if not isinstance(each, QueryType)]
+        return Application(
+            self.name,
+            [*kept, *viewed, *(each.answer.function for each in answers), *self.events.values(), *self.upcasters],
+        )
+
     # --- reading the list ---
+
+    def _component_named(self, name: str) -> AggregateType | ReadModelType | QueryType:
+        known = {each.cls.__name__: each for each in self.aggregates.values()} | self.aggregates
+        found = known.get(name) or self.read_models.get(name) or self.queries.get(name)
+        if found is None:
+            there = [each.cls.__name__ for each in self.aggregates.values()] + [*self.read_models, *self.queries]
+            nearest = difflib.get_close_matches(name, there, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(there)}"
+            raise DeclarationError(f"{self.name} has no aggregate, read model or query {name!r}; {hint}")
+        return found
 
     def _of(self, kind: type[T]) -> Iterator[type[T]]:
         for each in self._components:
