@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -18,6 +19,7 @@ from twofold.streams import ExpectedVersion, Position, StreamId
 from twofold.tables import Key, Row, Table
 
 __all__ = [
+    "NOTHING_HELD",
     "Appended",
     "Checkpoint",
     "Clock",
@@ -28,6 +30,7 @@ __all__ = [
     "EventLog",
     "Find",
     "Fold",
+    "Held",
     "Leased",
     "Leases",
     "NewRecord",
@@ -190,6 +193,12 @@ class Share(NamedTuple):
     position: Position
 
 
+Held: TypeAlias = Mapping[str, Sequence[Share]]
+"""Every share of some read models, by their names."""
+
+NOTHING_HELD: Held = MappingProxyType({})
+
+
 class Leased(NamedTuple):
     """What a worker holds of one read model, and how the read model stands."""
 
@@ -233,8 +242,10 @@ class ReadStore(Protocol):
         """
         ...
 
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
         """Put the rebuilt table in the place of the live one, with its checkpoints, in one transaction.
+
+        FencedError when the stored shares of a read model in `held` are not these: then nothing is changed.
 
         The former live table is kept as `live.aside("former")`, in place of an earlier former one. All shares of both
         are void. A read model that was paused stays so. Without a live table it is just put there.

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 
-from twofold.ports import Checkpoint, Leased, Share
+from twofold.ports import NOTHING_HELD, Checkpoint, Held, Leased, Share
 from twofold.stores.memory.read_store import MemoryReadStore
 from twofold.stores.sharing import NOBODY, Sharing
 from twofold.streams import START
@@ -155,9 +155,9 @@ class SharesOutWhatIsSeized(MemoryReadStore):
 
 
 class PromotesWithTheHolders(MemoryReadStore):
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
         before = self._sharing.holders
-        checkpoint = await super().promote(rebuilt, live)
+        checkpoint = await super().promote(rebuilt, live, held)
         self._sharing = dataclasses.replace(self._sharing, holders=before)
         return checkpoint
 

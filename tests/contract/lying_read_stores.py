@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from twofold.errors import FencedError, StoreError
-from twofold.ports import Checkpoint, Find, Fold, Share
+from twofold.ports import NOTHING_HELD, Checkpoint, Find, Fold, Held, Share
 from twofold.stores.memory.read_store import MemoryReadStore
 from twofold.tables import ColumnKind, Key, Row, Table
 
@@ -174,57 +174,57 @@ class ForgetsPauses(MemoryReadStore):
 
 
 class PromotesUnpaused(MemoryReadStore):
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
-        checkpoint = await super().promote(rebuilt, live)
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
+        checkpoint = await super().promote(rebuilt, live, held)
         self._held[live.read_model].paused = False
         return checkpoint._replace(paused=False)
 
 
 class ThrowsTheFormerAway(MemoryReadStore):
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
-        checkpoint = await super().promote(rebuilt, live)
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
+        checkpoint = await super().promote(rebuilt, live, held)
         await self.drop(live.aside("former").read_model)
         return checkpoint
 
 
 class KeepsTheFirstFormer(MemoryReadStore):
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
         first = self._held.get(live.aside("former").read_model)
-        checkpoint = await super().promote(rebuilt, live)
+        checkpoint = await super().promote(rebuilt, live, held)
         if first is not None:
             self._put(first)
         return checkpoint
 
 
 class LosesWhatATakenBackPromotionReplaced(MemoryReadStore):
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
-        checkpoint = await super().promote(rebuilt, live)
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
+        checkpoint = await super().promote(rebuilt, live, held)
         if rebuilt.read_model == live.aside("former").read_model:
             await self.drop(rebuilt.read_model)
         return checkpoint
 
 
 class PromotesUnderTheGivenFingerprints(MemoryReadStore):
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
-        checkpoint = await super().promote(rebuilt, live)
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
+        checkpoint = await super().promote(rebuilt, live, held)
         self._held[live.read_model].table = live
         return checkpoint._replace(fingerprint=live.fingerprint, fold_fingerprint=live.fold_fingerprint)
 
 
 class PromotesWithoutANewEpoch(MemoryReadStore):
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
         shares = self._held[rebuilt.read_model].shares
-        checkpoint = await super().promote(rebuilt, live)
+        checkpoint = await super().promote(rebuilt, live, held)
         self._held[live.read_model].shares = shares
         return checkpoint
 
 
 class KeepsTheFormerWithoutANewEpoch(MemoryReadStore):
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
-        held = self._held.get(live.read_model)
-        checkpoint = await super().promote(rebuilt, live)
-        if held is not None:
-            self._held[live.aside("former").read_model].shares = held.shares
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
+        target = self._held.get(live.read_model)
+        checkpoint = await super().promote(rebuilt, live, held)
+        if target is not None:
+            self._held[live.aside("former").read_model].shares = target.shares
         return checkpoint
 
 
@@ -318,13 +318,18 @@ class ShowsHalfASave(MemoryReadStore):
         return await super().save(fold)
 
 
+class PromotesForWhoeverAsks(MemoryReadStore):
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
+        return await super().promote(rebuilt, live)
+
+
 class PromotesInTwoSteps(MemoryReadStore):
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
         former = self._held.pop(live.read_model, None)
         await asyncio.sleep(0)
         if former is not None:
             self._held[live.read_model] = former
-        return await super().promote(rebuilt, live)
+        return await super().promote(rebuilt, live, held)
 
 
 class IgnoresStartAfter(MemoryReadStore):

@@ -55,6 +55,7 @@ LIES = [
     (lying.TakesWhatItCanNotHold, "a_value_that_a_column_can_not_hold"),
     (lying.SavesHalfOfARefusedPage, "a_value_that_a_column_can_not_hold"),
     (lying.ShowsHalfASave, "readers_see_all_of_a_save_or_nothing_of_it"),
+    (lying.PromotesForWhoeverAsks, "a_promotion_by_one_that_has_lost_a_table_is_refused"),
     (lying.PromotesInTwoSteps, "readers_never_miss_a_table_while_it_is_promoted"),
     (lying.IgnoresStartAfter, "a_page_may_start_behind_a_row_that_is_gone"),
     (lying.OrdersDecimalsAsText, "order_is_by_value_with_none_first"),

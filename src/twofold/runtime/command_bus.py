@@ -25,6 +25,7 @@ from twofold.errors import (
     HandlerFailedError,
     InvalidCommandIdError,
     InvalidMessageError,
+    StoreUnavailableError,
     TwofoldError,
 )
 from twofold.messages import Command, Metadata
@@ -182,6 +183,9 @@ class CommandBus:
             lanes, self._unloaded = self._unloaded[:256], self._unloaded[256:]
             try:
                 await self._aggregates.load(lanes)
+            except StoreUnavailableError as error:
+                for lane in lanes:
+                    lane.fail(error)
             except Exception as error:
                 await self._load_one_by_one(lanes, error)
             for lane in lanes:

@@ -76,8 +76,9 @@ class Rebuilder:
             await self._fold_until_near(cohort, self._log.head)
             furthest = max(*await self._hold_live(), await self._log.head())
             await self._fold_to(cohort, [furthest] * self._side.partitions)
-            await self._check_held(cohort)
-            await self._store.promote(self._side, self._live)
+            # A process that stood still for a while may have lost everything, and is refused then
+            held = {self._side.read_model: cohort.shares, self._live.read_model: self._held_live}
+            await self._store.promote(self._side, self._live, held)
             return cohort.position
 
     async def compare(self, reader: RowReader) -> AsyncGenerator[Difference]:
@@ -113,8 +114,9 @@ class Rebuilder:
                 "read store", f"it keeps no former rows of {self._live.read_model}", "rebuild it"
             )
         async with self._letting_go():
-            await self._leases.seize(self._holder, self._live.read_model, self._settings.lease_s, force=True)
-            return (await self._store.promote(former, self._live)).position
+            name = self._live.read_model
+            live = await self._leases.seize(self._holder, name, self._settings.lease_s, force=True)
+            return (await self._store.promote(former, self._live, {name: live})).position
 
     # --- folding aside ---
 
@@ -212,13 +214,6 @@ class Rebuilder:
         names = [self._side.read_model, self._live.read_model] if self._held_live else [self._side.read_model]
         for name in names:
             if not await self._leases.seize(self._holder, name, self._settings.lease_s):
-                raise self._taken_over(name)
-
-    async def _check_held(self, cohort: Cohort) -> None:
-        """A process that stood still for a while may have lost everything, and must not put what others make now in
-        the place of live rows."""
-        for name, held in ((self._side.read_model, cohort.shares), (self._live.read_model, self._held_live)):
-            if set(await self._leases.seize(self._holder, name, self._settings.lease_s)) != set(held):
                 raise self._taken_over(name)
 
     def _taken_over(self, name: str) -> FencedError:

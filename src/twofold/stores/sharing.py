@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from twofold.errors import FencedError, StoreError
-from twofold.ports import Checkpoint, Fold, Share
+from twofold.ports import Checkpoint, Fold, Held, Share
 from twofold.tables import Table
 
-__all__ = ["NOBODY", "Sharing", "fenced", "other_columns"]
+__all__ = ["NOBODY", "Sharing", "check_held", "fenced", "other_columns"]
 
 NOBODY = ""
 
@@ -160,6 +160,13 @@ def fenced(store: str, fold: Fold, stored: Iterable[Share]) -> FencedError:
     stands = f"stands at {has.position} in epoch {has.epoch}" if has else "is gone"
     reason = f"partition {lost.partition} of {fold.table.read_model} {stands}"
     return FencedError(store, f"{reason}, this worker folded from {lost.position} in epoch {lost.epoch}", remedy)
+
+
+def check_held(store: str, held: Held, stored: Callable[[str], Iterable[Share]]) -> None:
+    """FencedError when a read model's stored shares are not those that the caller holds."""
+    for read_model, shares in held.items():
+        if set(stored(read_model)) != set(shares):
+            raise FencedError(store, f"another process has taken {read_model} over", "rebuild again")
 
 
 def other_columns(store: str, table: Table, detail: str = "") -> StoreError:

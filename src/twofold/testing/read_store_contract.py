@@ -1001,6 +1001,20 @@ class ReadStoreContract(ReadStoreFixtures):
                     await store.save(Fold(table, worker.shares, Position(1), [sale("France", 1)], []))
         assert await reader.count(SALES, {}) == await reader.count(SALES_FORMER, {}) == 0
 
+    async def test_a_promotion_by_one_that_has_lost_a_table_is_refused(
+        self, store: LeasingStore, reader: RowReader
+    ) -> None:
+        live, rebuilt = await Worker.of(store, SALES, sale("EIRE", 1)), await Worker.of(store, SALES_REBUILD)
+        for lost in (SALES, SALES_REBUILD):
+            held = {"Sales": live.shares, "Sales~rebuild": rebuilt.shares}
+            taker = await Worker.taking_over(store, lost)
+            with pytest.raises(FencedError, match=f"another process has taken {lost.read_model} over"):
+                await store.promote(SALES_REBUILD, SALES, held)
+            assert await reader.count(SALES, {}) == 1
+            live, rebuilt = (taker, rebuilt) if lost is SALES else (live, taker)
+        await store.promote(SALES_REBUILD, SALES, {"Sales": live.shares, "Sales~rebuild": rebuilt.shares})
+        assert await reader.count(SALES, {}) == 0
+
     async def test_the_worker_of_an_earlier_rebuild_never_writes_into_a_later_one(self, store: LeasingStore) -> None:
         await store.open(SALES)
         earlier = await Worker.of(store, SALES_REBUILD)

@@ -639,6 +639,16 @@ async def test_a_load_that_fails_fails_its_commands_and_is_tried_again_for_the_n
     assert (await bus.send(Buy(sku="mug"))).version == 2
 
 
+async def test_a_store_out_of_reach_is_not_asked_once_for_each_stream() -> None:
+    """Each would wait for as long as the store may take, and the last for all of them."""
+    log = Log()
+    bus = command_bus(log)
+    log.read_faults += [StoreUnavailableError("event log", "out of reach")] * 5
+    answers = await all_of(*(bus.send(Buy(sku=f"mug {number}")) for number in range(9)))
+    assert {type(each) for each in answers} == {StoreUnavailableError}
+    assert len(log.read_faults) >= 3, "asked once by each of the loads that may run at a time, at most"
+
+
 async def test_a_stream_that_cannot_be_read_does_not_fail_its_neighbours() -> None:
     class Foreign(Event):
         sku: str

@@ -33,7 +33,7 @@ from twofold.errors import (
     TwofoldError,
     UnknownReadModelError,
 )
-from twofold.ports import Checkpoint, Find, Fold, Share
+from twofold.ports import NOTHING_HELD, Checkpoint, Find, Fold, Held, Share
 from twofold.runtime.folding import Folder
 from twofold.runtime.lifecycle import System
 from twofold.runtime.rebuild import Rebuilder
@@ -275,11 +275,11 @@ class Failing(Store):
                 raise StoreUnavailableError("read store", "the server is down")
         return await super().save(fold)
 
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
         self.promotes_left -= 1
         if self.promotes_left < 0:
             raise StoreUnavailableError("read store", "the server is down")
-        return await super().promote(rebuilt, live)
+        return await super().promote(rebuilt, live, held)
 
 
 def rebuilder(

@@ -14,11 +14,11 @@ from math import log
 from typing import Any
 
 from twofold.errors import StoreError, UnknownReadModelError
-from twofold.ports import Checkpoint, Find, Fold, Leased, Share
+from twofold.ports import NOTHING_HELD, Checkpoint, Find, Fold, Held, Leased, Share
 from twofold.stores.finds import CheckedFind, check_equals, check_find, check_limit, lost_place
 from twofold.stores.moves import Moves
 from twofold.stores.rows import Unstorable, as_key, as_row, by_key, order_value
-from twofold.stores.sharing import Sharing, fenced, other_columns
+from twofold.stores.sharing import Sharing, check_held, fenced, other_columns
 from twofold.stores.words import words
 from twofold.streams import START
 from twofold.tables import Column, Key, Row, Table
@@ -83,7 +83,8 @@ class MemoryReadStore:
         self._moves.moved()
         return [moved[share.partition] for share in fold.shares]
 
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
+        check_held(STORE, held, lambda read_model: self._required(read_model).shares)
         source, former = self._required(rebuilt.read_model), live.aside("former")
         self._check_name(live)
         self._check_name(former)
@@ -92,8 +93,8 @@ class MemoryReadStore:
         target = self._held.pop(live.read_model, None)
         if target is not None:
             self._put(self._renewed(target, former, paused=False))
-        held = self._put(self._renewed(source, live, paused=target is not None and target.paused))
-        return self._sharing.told(held.checkpoint)
+        promoted = self._put(self._renewed(source, live, paused=target is not None and target.paused))
+        return self._sharing.told(promoted.checkpoint)
 
     async def drop(self, read_model: str) -> None:
         if self._held.pop(read_model, None) is not None:

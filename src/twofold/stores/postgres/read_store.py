@@ -20,7 +20,7 @@ import psycopg
 import structlog
 
 from twofold.errors import StoreError, TwofoldError, UnknownReadModelError
-from twofold.ports import Checkpoint, Fold, Leased, Share
+from twofold.ports import NOTHING_HELD, Checkpoint, Fold, Held, Leased, Share
 from twofold.settings import Settings
 from twofold.stores.postgres import leases
 from twofold.stores.postgres.columns import quoted
@@ -32,7 +32,7 @@ from twofold.stores.postgres.statements import load_sql
 from twofold.stores.postgres.table_reader import TableReader, is_about_shape
 from twofold.stores.postgres.table_writer import TableWriter, check_names, in_schema
 from twofold.stores.rows import Unstorable
-from twofold.stores.sharing import fenced, other_columns
+from twofold.stores.sharing import check_held, fenced, other_columns
 from twofold.tables import Key, Row, Table
 
 __all__ = ["BY_KEY", "SCHEMA", "PostgresReadStore", "check_encoding"]
@@ -114,11 +114,11 @@ class PostgresReadStore:
         self._moves.tell()
         return [share._replace(position=fold.through) for share in fold.shares]
 
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
         former = live.aside("former")
         check_names(self._store, live)
         names = [rebuilt.read_model, live.read_model, former.read_model]
-        return await self._change(names, lambda connection: self._promote(connection, rebuilt, live, former))
+        return await self._change(names, lambda connection: self._promote(connection, rebuilt, live, held))
 
     async def drop(self, read_model: str) -> None:
         await self._change([read_model], lambda connection: _drop(connection, read_model))
@@ -206,9 +206,12 @@ class PostgresReadStore:
         await run(connection, SQL["put_read_model"], model)
         return checkpoints_of(await read_shares(connection, table.read_model))[table.read_model]
 
-    async def _promote(self, connection: Connection, rebuilt: Table, live: Table, former: Table) -> Checkpoint:
+    async def _promote(self, connection: Connection, rebuilt: Table, live: Table, held: Held) -> Checkpoint:
         if not await read_shares(connection, rebuilt.read_model):
             raise self._unknown(rebuilt.read_model)
+        stored = {name: [each.share for each in await read_shares(connection, name)] for name in held}
+        check_held(self._store, held, stored.__getitem__)
+        former = live.aside("former")
         target = await read_shares(connection, live.read_model)
         await _rename(connection, rebuilt.read_model, _PASSING, paused=False)
         await self._check_free(connection, live)

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from twofold.errors import FencedError, StoreError, UnknownReadModelError
-from twofold.ports import Checkpoint, Fold, Leased, Share
+from twofold.ports import NOTHING_HELD, Checkpoint, Fold, Held, Leased, Share
 from twofold.stores.moves import Moves
 from twofold.stores.rows import Unstorable
-from twofold.stores.sharing import Sharing, fenced, other_columns
+from twofold.stores.sharing import Sharing, check_held, fenced, other_columns
 from twofold.stores.sqlite.columns import quoted
 from twofold.stores.sqlite.connections import Schema, StoreLock, open_writer, roll_back, transaction, translated
 from twofold.stores.sqlite.standings import (
@@ -94,8 +94,8 @@ class SqliteReadStore:
     async def save(self, fold: Fold) -> Sequence[Share]:
         return await self._move(lambda connection: self._save(connection, fold))
 
-    async def promote(self, rebuilt: Table, live: Table) -> Checkpoint:
-        return await self._move(lambda connection: self._promote(connection, rebuilt, live))
+    async def promote(self, rebuilt: Table, live: Table, held: Held = NOTHING_HELD) -> Checkpoint:
+        return await self._move(lambda connection: self._promote(connection, rebuilt, live, held))
 
     async def drop(self, read_model: str) -> None:
         await self._move(lambda connection: self._drop(connection, read_model))
@@ -180,9 +180,10 @@ class SqliteReadStore:
             raise error.in_fold(self._store, fold.table) from None
         return moved
 
-    def _promote(self, connection: sqlite3.Connection, rebuilt: Table, live: Table) -> Checkpoint:
+    def _promote(self, connection: sqlite3.Connection, rebuilt: Table, live: Table, held: Held) -> Checkpoint:
         former = live.aside("former")
         with transaction(connection):
+            check_held(self._store, held, lambda read_model: self._required(connection, read_model).shares)
             source = self._required(connection, rebuilt.read_model)
             for table in (live, former):
                 self._check_name(connection, table)
