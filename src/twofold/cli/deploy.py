@@ -40,11 +40,12 @@ def _image_option(name: str, what: str) -> Callable[[F], F]:
 
 @click.group()
 def deploy() -> None:
-    """Write containers for the application: images, Compose, Kubernetes, monitoring, a pipeline.
+    """Write files that run the application in containers.
 
-    Everything is made from the application and from pyproject.toml: [tool.twofold.services.*] splits roles into
-    services, [tool.twofold.settings] has settings, [tool.twofold.deploy] names. Run it again when they change; --diff
-    shows what that alters. Files that it did not write are never touched.
+    Images, Compose, Kubernetes, monitoring, a pipeline: everything is made from the application and from
+    pyproject.toml: [tool.twofold.services.*] splits roles into services, [tool.twofold.settings] has settings,
+    [tool.twofold.deploy] names. Run it again when they change; --diff shows what that alters. Files that it did not
+    write are never touched.
     """
 
 
