@@ -22,6 +22,7 @@ from twofold.stores.arrivals import Arrivals
 from twofold.stores.postgres.connections import FIRST_PAUSE_S, LONGEST_PAUSE_S, Connection, Connections, is_lost
 from twofold.stores.postgres.event_batch import Batch, outcomes_of
 from twofold.stores.postgres.listening import Announcements
+from twofold.stores.postgres.running import run
 from twofold.stores.postgres.statements import load_sql
 
 __all__ = ["CONCURRENT_APPENDS", "SERVER_SHARE", "SESSION", "Appends"]
@@ -157,8 +158,6 @@ class Appends:
 
 
 async def _ask(connection: Connection, batch: Batch, *, again: bool) -> _Answer:
-    cursor = connection.cursor(binary=True)
-    await cursor.execute(SQL["append"], {**batch._asdict(), "again": again})
-    row = await cursor.fetchone()
+    row = await (await run(connection, SQL["append"], [*batch, again])).fetchone()
     assert row is not None  # a function has a result
     return _Answer(*row)

@@ -3,7 +3,7 @@
 
 -- name: append
 -- -> before: the head that the batch met; refused: NULL when every commit is appended (migrations/event_log)
-SELECT before, refused FROM twofold_log.append(%(columns)s::jsonb, %(data)s, %(metadata)s, %(again)s);
+SELECT before, refused FROM twofold_log.append($1::jsonb, $2, $3, $4);
 
 -- name: head
 -- -> position of the last event, 0 in an empty log
@@ -54,4 +54,4 @@ LISTEN twofold_log;
 
 -- name: announce
 -- The transaction has an id because of the notification, and would wait for the disk.
-SELECT set_config('synchronous_commit', 'off', true), pg_notify('twofold_log', %(head)s);
+SELECT set_config('synchronous_commit', 'off', true), pg_notify('twofold_log', $1);

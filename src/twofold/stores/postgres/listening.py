@@ -15,6 +15,7 @@ import structlog
 from twofold.errors import TwofoldError
 from twofold.stores.arrivals import Arrivals
 from twofold.stores.postgres.connections import Connection, Connections, cutting, translated
+from twofold.stores.postgres.running import run
 from twofold.stores.postgres.statements import load_sql
 from twofold.streams import START, Position
 
@@ -23,8 +24,10 @@ __all__ = ["Announcements", "Listening"]
 SQL = load_sql("event_log.sql")
 
 RECONNECT_PAUSE_S = 0.2
-ANNOUNCEMENT_PAUSE_S = 0.002
-"""Under load, one notification tells of all that was appended in so long: each costs both sides 0.1 ms of CPU."""
+PAUSE_S, LOAD_PAUSE_S = 0.002, 0.01
+"""One notification tells of all that was appended in so long: each costs both sides 0.1 ms of CPU."""
+LOAD = 5_000
+"""Events per second from which on the longer pause is made."""
 
 logger = structlog.get_logger("twofold.postgres")
 
@@ -54,8 +57,10 @@ class Announcements:
                 self._told = self._head
                 with suppress(TwofoldError):
                     async with self._connections.lend() as connection:
-                        await connection.execute(SQL["announce"], {"head": str(self._told)})
-                await asyncio.sleep(ANNOUNCEMENT_PAUSE_S)
+                        await run(connection, SQL["announce"], [str(self._told)])
+                await asyncio.sleep(PAUSE_S)
+                if self._head - self._told > LOAD * PAUSE_S:
+                    await asyncio.sleep(LOAD_PAUSE_S - PAUSE_S)
         finally:
             self._task = None
 

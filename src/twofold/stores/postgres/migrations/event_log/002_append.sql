@@ -28,6 +28,15 @@ DECLARE
     events      int[]  := batch ->> 'events';
     through     int[]  := batch ->> 'through';
     fingerprint text[] := string_to_array(batch ->> 'fingerprint', separator);
+    first_of    int[]  := batch ->> 'first';  -- what is taken apart here is not while others wait for the lock
+    id_commit   int[]  := batch ->> 'id_commit';
+    commit_of   int[]  := batch ->> 'of';
+    versions    int[]  := batch ->> 'version';
+    schemas     int[]  := batch ->> 'schema';
+    times       bigint[] := batch ->> 'at';
+    types       text[] := string_to_array(batch ->> 'type', separator);
+    texts       text[] := string_to_array(data, separator);
+    contexts    text[] := string_to_array(metadata, separator);
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'twofold_log.append needs the isolation level read committed, and found %',
@@ -43,7 +52,7 @@ BEGIN
        OR (SELECT bool_or((SELECT max(event.version) FROM twofold_log.event
                             WHERE event.stream = wanted.stream AND event.version >= wanted.first)
                           IS DISTINCT FROM nullif(wanted.first, 0))
-             FROM unnest(streams, (batch ->> 'first')::int[]) AS wanted(stream, first))
+             FROM unnest(streams, first_of) AS wanted(stream, first))
        OR EXISTS (SELECT FROM twofold_log.command WHERE command_id = ANY (ids)) THEN
         refused := twofold_log.append_some(batch, data, metadata, again, before);
         RETURN;
@@ -51,15 +60,13 @@ BEGIN
 
     INSERT INTO twofold_log.event (position, recorded_at, version, schema_version, stream, type, data, metadata)
     SELECT before + n, at, new.version, new.schema, streams[stream_of[of]], new.type, new.data, new.metadata
-      FROM unnest((batch ->> 'of')::int[], (batch ->> 'at')::bigint[], (batch ->> 'version')::int[],
-                  (batch ->> 'schema')::int[], string_to_array(batch ->> 'type', separator),
-                  string_to_array(append.data, separator), string_to_array(append.metadata, separator))
+      FROM unnest(commit_of, times, versions, schemas, types, texts, contexts)
            WITH ORDINALITY AS new(of, at, version, schema, type, data, metadata, n);
 
     INSERT INTO twofold_log.command (command_id, position, version, event_count, stream, fingerprint)
     SELECT id, before + through[of], expected[of] + events[of], events[of], streams[stream_of[of]],
            fingerprint[of]::bytea
-      FROM unnest(ids, (batch ->> 'id_commit')::int[]) AS new(id, of)
+      FROM unnest(ids, id_commit) AS new(id, of)
      WHERE of > 0;
 END
 $$;
