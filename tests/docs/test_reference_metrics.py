@@ -22,9 +22,9 @@ def observed() -> dict[str, tuple[str, set[str]]]:
     """Kind and labels of each metric, as a scrape shows them after each has counted something."""
     metrics = Metrics()
     metrics.command_done("Deposit", "ok", 0.1)
-    metrics.append_done(1, 1, 0.1)
+    metrics.append_done([], [], 0.1)
     metrics.query_done("AccountsOf", "ok", 0.1)
-    metrics.fold_done("Balance", 1, 0.1)
+    metrics.fold_done("Balance", [], [], 0.1)
     metrics.http_error("overloaded")
     status = ReadModelStatus(name="Balance", checkpoint=1, head=1, lag_events=0, lag_s=0, state="running")
     metrics.read_models_at([status], 1)

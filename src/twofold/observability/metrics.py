@@ -15,6 +15,10 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Proce
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from twofold.errors import TwofoldError
+from twofold.messages import RawEvent
+from twofold.ports import Commit, Outcome, Share
+
 __all__ = ["METRICS", "Metrics", "ReadModelFacts"]
 
 METRICS: Mapping[str, str] = {
@@ -196,17 +200,19 @@ class Metrics(Collector):
         self._commands.add((command, code))
         self._command_seconds.observe((command,), seconds)
 
-    def append_done(self, commands: int, events: int, seconds: float) -> None:
-        self._append_batch.observe((), commands)
+    def append_done(
+        self, commits: Sequence[Commit], outcomes: Sequence[Outcome] | TwofoldError, seconds: float
+    ) -> None:
+        self._append_batch.observe((), len(commits))
         self._append_seconds.observe((), seconds)
-        self._appended_events.add((), events)
+        self._appended_events.add((), sum([len(each.events) for each in commits]))
 
     def query_done(self, query: str, code: str, seconds: float) -> None:
         self._queries.add((query, code))
         self._query_seconds.observe((query,), seconds)
 
-    def fold_done(self, read_model: str, events: int, seconds: float) -> None:
-        self._folded_events.add((read_model,), events)
+    def fold_done(self, read_model: str, page: Sequence[RawEvent], shares: Sequence[Share], seconds: float) -> None:
+        self._folded_events.add((read_model,), len(page))
         self._fold_seconds.observe((read_model,), seconds)
 
     # --- what the HTTP door adds ---

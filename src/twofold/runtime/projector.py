@@ -195,7 +195,7 @@ class Projector:
         try:
             if page:
                 await self._fold_all(cohort, page, at_head=at_head)
-                self._probe.fold_done(self.model.name, len(page), perf_counter() - started)
+                self._probe.fold_done(self.model.name, page, cohort.shares, perf_counter() - started)
             elif self._eager:
                 await self._save_position(cohort)
         except FencedError as error:
