@@ -42,6 +42,16 @@ class Role(StrEnum):
     def answers(self) -> bool:
         return self in (Role.ALL, Role.QUERY)
 
+    @property
+    def sees_log(self) -> bool:
+        """Whether it needs the event log."""
+        return self.decides or self.folds
+
+    @property
+    def sees_rows(self) -> bool:
+        """Whether it needs the read store."""
+        return self.folds or self.answers
+
 
 class StoreKind(Enum):
     """Which adapter a store needs."""

@@ -56,6 +56,7 @@ __all__ = [
     "SQLITE_VERSION",
     "SystemClock",
     "at_rest",
+    "check_places",
     "connect",
     "holder_of",
     "make_roles",
@@ -232,13 +233,13 @@ async def open_stores(settings: Settings, role: Role = Role.ALL, *, caller: str 
 
     SettingsError when a role of its own is to work on stores that live in one process.
     """
-    _check_places(settings, role)
+    check_places(settings, role)
     caller = caller or role
     async with AsyncExitStack() as stack:
         log: _Log | None = None
         store: _Store | None = None
         reader: RowReader | None = None
-        if role.decides or role.folds:
+        if role.sees_log:
             log = await stack.enter_async_context(_event_log(settings, caller, writable=role.decides))
         if role.folds:
             store = await stack.enter_async_context(_read_store(settings, caller))
@@ -248,11 +249,12 @@ async def open_stores(settings: Settings, role: Role = Role.ALL, *, caller: str 
         yield Stores(log, log if role.decides else None, store, store, reader, shared)
 
 
-def _check_places(settings: Settings, role: Role) -> None:
+def check_places(settings: Settings, role: Role) -> None:
+    """SettingsError when a role of its own is to work on stores that live in one process."""
     if role is Role.ALL:
         return
-    needed = [("TWOFOLD_EVENT_LOG", settings.event_log_at)] if role.decides or role.folds else []
-    if role.folds or role.answers:
+    needed = [("TWOFOLD_EVENT_LOG", settings.event_log_at)] if role.sees_log else []
+    if role.sees_rows:
         needed.append(("TWOFOLD_READ_STORE", settings.read_store_at))
     for variable, place in needed:
         if place.kind is not StoreKind.POSTGRES:
@@ -380,21 +382,26 @@ async def stored_checkpoints(settings: Settings) -> Mapping[str, Checkpoint]:
     return {} if place.kind is StoreKind.MEMORY else inspect(place.path, SQLITE_READ_STORE).checkpoints
 
 
-async def reports_on(settings: Settings, *, deep: bool = False) -> list[StoreReport]:
-    """What there is to say about event log and read store, seen from outside the processes that work on them."""
-    log, read_store = _seen_from_outside(settings), settings.read_store_at
+async def reports_on(settings: Settings, role: Role = Role.ALL, *, deep: bool = False) -> list[StoreReport]:
+    """What there is to say about the role's stores, seen from outside the processes that work on them."""
     found: list[StoreReport] = []
-    if log.kind is StoreKind.POSTGRES:
-        report = await _postgres_event_log().inspect(log.url, settings)
-        gap = await _gap_in(log.url, settings) if deep and report.state == "up to date" else ""
-        found.append(dataclasses.replace(report, gap=gap))
-    else:
-        found.append(inspect(log.path, SQLITE_EVENT_LOG, deep=deep))
-    if read_store.kind is StoreKind.POSTGRES:
+    if role.sees_log:
+        found.append(await _report_on_log(settings, deep=deep))
+    read_store = settings.read_store_at
+    if role.sees_rows and read_store.kind is StoreKind.POSTGRES:
         found.append(await _postgres_read_store().inspect(read_store.url, settings))
-    elif read_store.kind is StoreKind.SQLITE:
+    elif role.sees_rows and read_store.kind is StoreKind.SQLITE:
         found.append(inspect(read_store.path, SQLITE_READ_STORE, deep=deep))
     return found
+
+
+async def _report_on_log(settings: Settings, *, deep: bool) -> StoreReport:
+    log = _seen_from_outside(settings)
+    if log.kind is not StoreKind.POSTGRES:
+        return inspect(log.path, SQLITE_EVENT_LOG, deep=deep)
+    report = await _postgres_event_log().inspect(log.url, settings)
+    gap = await _gap_in(log.url, settings) if deep and report.state == "up to date" else ""
+    return dataclasses.replace(report, gap=gap)
 
 
 async def _gap_in(url: str, settings: Settings) -> str:
@@ -406,10 +413,11 @@ async def _gap_in(url: str, settings: Settings) -> str:
         return f"its positions could not be counted ({error})"
 
 
-async def servers_of(settings: Settings) -> list[ServerReport]:
-    """What there is to say about the database servers that stores are on; those that don't answer are left out."""
-    stores = [("TWOFOLD_EVENT_LOG", "event log", settings.event_log_at)]
-    if settings.read_store_at != settings.event_log_at:
+async def servers_of(settings: Settings, role: Role = Role.ALL) -> list[ServerReport]:
+    """What there is to say about the database servers that the role's stores are on; those that don't answer are left
+    out."""
+    stores = [("TWOFOLD_EVENT_LOG", "event log", settings.event_log_at)] if role.sees_log else []
+    if role.sees_rows and not (role.sees_log and settings.read_store_at == settings.event_log_at):
         stores.append(("TWOFOLD_READ_STORE", "read store", settings.read_store_at))
     found: list[ServerReport] = []
     for variable, label, place in stores:
