@@ -34,5 +34,5 @@ def test_every_event_that_is_logged_is_documented() -> None:
     source = "\n".join(path.read_text() for path in Path(twofold.__file__).parent.rglob("*.py"))
     logged = set(re.findall(r'logger\.(?:debug|info|warning|error|exception)\(\s*"([\w-]+)"', source))
     said = set(names(rows(section(TEXT, "Others that matter"))))
-    assert logged <= said | {"postgres-opened", "postgres-pooler"}
+    assert logged <= said
     assert said <= logged | {"store-unavailable", "unknown-outcome"}
