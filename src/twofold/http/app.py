@@ -295,7 +295,7 @@ class HttpDoor:
         head = None if found.head is msgspec.UNSET else found.head
         self.metrics.read_models_at(found.read_models, head)
         projectors = self._system.projectors if self._system else {}
-        self.metrics.partitions_at({name: each.shares for name, each in projectors.items()}, head)
+        self.metrics.partitions_at(projectors, head)
         body = self.metrics.exposition()
         kind = self.metrics.content_type.encode()
         return Answer(200, [(b"content-type", kind), (b"content-length", b"%d" % len(body))], body)

@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,6 +14,14 @@ from twofold.streams import Position
 Labels = dict[str, str]
 
 TWO_EVENTS = commit(Stocked(sku="mug", units=1), Stocked(sku="mug", units=1))
+
+
+@dataclass(frozen=True)
+class Folding:
+    """What a projector folds."""
+
+    shares: Sequence[Share]
+    taken_over: int = 0
 
 
 def page_of(events: int) -> list[RawEvent]:
@@ -84,13 +95,16 @@ def test_where_the_log_can_not_be_seen_there_is_a_position_and_no_lag() -> None:
 
 def test_partitions_are_shown_while_they_are_held_here() -> None:
     metrics = Metrics()
-    metrics.partitions_at({"Balance": [Share(0, 3, Position(7)), Share(2, 5, Position(10))], "Other": []}, 10)
+    both = Folding([Share(0, 3, Position(7)), Share(2, 5, Position(10))], taken_over=2)
+    metrics.partitions_at({"Balance": both, "Other": Folding([])}, 10)
     assert value(metrics, "twofold_partitions_held", read_model="Balance") == 2
     assert value(metrics, "twofold_partitions_held", read_model="Other") == 0
     assert value(metrics, "twofold_partition_lag_events", read_model="Balance", partition="0") == 3
     assert value(metrics, "twofold_partition_position", read_model="Balance", partition="2") == 10
     assert value(metrics, "twofold_partition_epoch", read_model="Balance", partition="2") == 5
-    metrics.partitions_at({"Balance": [Share(2, 5, Position(10))]}, 10)
+    assert value(metrics, "twofold_partitions_taken_over_total", read_model="Balance") == 2
+    assert value(metrics, "twofold_partitions_taken_over_total", read_model="Other") == 0
+    metrics.partitions_at({"Balance": Folding([Share(2, 5, Position(10))])}, 10)
     assert not [labels for _, labels in samples(metrics) if ("partition", "0") in labels]
 
 
