@@ -114,7 +114,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """What is known of an event beside its facts. All events of one command share it.
 
     correlation_id names the whole conversation, causation_id the direct cause (a command id, or the position of an
-    event as text), actor who asked, extra whatever the caller adds.
+    event as text), actor who asked, extra whatever the caller adds. traceparent and tracestate are the command's place
+    in a trace, as the W3C writes it: what folds the event joins the trace there.
     """
 
     command: str = ""
@@ -123,6 +124,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     causation_id: str = ""
     actor: str = ""
     extra: Mapping[str, str] = {}
+    traceparent: str = ""
+    tracestate: str = ""
 
 
 class NewEvent(NamedTuple):

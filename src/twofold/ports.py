@@ -10,17 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 import msgspec
 
-from twofold.messages import NewEvent, RawEvent
+from twofold.errors import TwofoldError
+from twofold.messages import Metadata, NewEvent, RawEvent
 from twofold.streams import ExpectedVersion, Position, StreamId
 from twofold.tables import Key, Row, Table
+from twofold.trace_context import TraceContext
 
 __all__ = [
     "NOTHING_HELD",
     "Appended",
+    "BatchProbe",
     "Checkpoint",
     "Clock",
     "CommandRecord",
@@ -28,6 +31,7 @@ __all__ = [
     "Conflict",
     "Duplicate",
     "EventLog",
+    "Fact",
     "Find",
     "Fold",
     "Held",
@@ -41,6 +45,8 @@ __all__ = [
     "Share",
     "Snapshot",
     "Snapshots",
+    "Span",
+    "Tracer",
 ]
 
 # --- the event log ---------------------------------------------------------------------------------------------------
@@ -354,15 +360,72 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
-class Probe(Protocol):
+class BatchProbe(Protocol):
+    """Where the runtime says what it did in batches. Must be quick and must not raise."""
+
+    def append_done(
+        self, commits: Sequence[Commit], outcomes: Sequence[Outcome] | TwofoldError, seconds: float
+    ) -> None:
+        """An append ended so: each commit with its outcome, or all with the error."""
+        ...
+
+    def fold_done(self, read_model: str, page: Sequence[RawEvent], shares: Sequence[Share], seconds: float) -> None:
+        """A page, which is not empty, is folded; the shares are those that it was folded for, as they stand now."""
+        ...
+
+
+class Probe(BatchProbe, Protocol):
     """Where the runtime says what it does. Called on hot paths: must be quick and must not raise."""
 
     def command_done(self, command: str, code: str, seconds: float) -> None:
         """A command was answered; the code is "ok", "replayed" or an error's."""
         ...
 
-    def append_done(self, commands: int, events: int, seconds: float) -> None: ...
-
     def query_done(self, query: str, code: str, seconds: float) -> None: ...
 
-    def fold_done(self, read_model: str, events: int, seconds: float) -> None: ...
+
+# --- traces ----------------------------------------------------------------------------------------------------------
+
+Fact = str | int | float
+
+
+class Span(Protocol):
+    """A piece of work as a trace shows it. It begins when it is made, and ends with its `with` block.
+
+    Whatever is begun meanwhile in the same task belongs to it. An error that leaves the block is noted.
+    """
+
+    @property
+    def trace(self) -> TraceContext:
+        """Its place, for what follows from it in other tasks and processes."""
+        ...
+
+    def note(self, facts: Mapping[str, Fact]) -> None: ...
+
+    def fail(self, code: str) -> None:
+        """It ends, and not as it should."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: Any) -> None: ...
+
+
+class Tracer(BatchProbe, Protocol):
+    """Where the runtime shows its work to traces. There is none unless they are wanted: then nothing is paid for it.
+
+    Batches join the trace of what is in them, or are linked to the traces when there are several.
+    """
+
+    def begin(
+        self, name: str, *, parent: TraceContext | None = None, facts: Mapping[str, Fact] = {}, server: bool = False
+    ) -> Span:
+        """A span below the parent, else below what the caller's task is in, else of a new trace.
+
+        `server`: it stands for a request that came from outside.
+        """
+        ...
+
+    def decided(self, metadata: Metadata, code: str, seconds: float) -> None:
+        """The command with this metadata was just decided; the code is "ok" or the refusal's."""
+        ...

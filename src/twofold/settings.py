@@ -42,6 +42,16 @@ class Role(StrEnum):
     def answers(self) -> bool:
         return self in (Role.ALL, Role.QUERY)
 
+    @property
+    def sees_log(self) -> bool:
+        """Whether it needs the event log."""
+        return self.decides or self.folds
+
+    @property
+    def sees_rows(self) -> bool:
+        """Whether it needs the read store."""
+        return self.folds or self.answers
+
 
 class StoreKind(Enum):
     """Which adapter a store needs."""
@@ -88,6 +98,7 @@ class Place(NamedTuple):
 
 _SQLITE = "sqlite:///"
 _PASSWORD = re.compile(r"(?<=://)(?P<user>[^/@:]*):[^/@]*(?=@)")
+_HTTP_URL = re.compile(r"https?://[^/]")
 _PASSWORD_PARAMETER = re.compile(r"(?<=[?&]password=)[^&\s]*")
 
 
@@ -137,6 +148,10 @@ class Settings:
     drain_timeout_s: float = _setting(4.0, "seconds to finish accepted work when the process is told to stop")
     log_level: str = _setting("info", "least severity that is logged: debug, info, warning, error")
     log_format: str = _setting("auto", "json, text, or auto: text on a terminal and JSON elsewhere")
+    access_log: bool = _setting(True, "log a line per request over HTTP")
+    otlp_endpoint: str = _setting(
+        "", "where traces are sent, by OTLP over HTTP; empty: as OTEL_* say, by default nowhere"
+    )
 
     @property
     def event_log_at(self) -> Place:
@@ -174,6 +189,9 @@ class Settings:
                 raise SettingsError(f"{variable_of(each.name)}={value}: must be more than 0; nothing was started")
         if not 0 <= self.http_port <= 65_535:
             raise SettingsError(f"TWOFOLD_HTTP_PORT={self.http_port}: a port is 0 to 65535; nothing was started")
+        if self.otlp_endpoint and not _HTTP_URL.match(self.otlp_endpoint):
+            given = f"TWOFOLD_OTLP_ENDPOINT={self.otlp_endpoint!r}"
+            raise SettingsError(f"{given}: give a URL of OTLP over HTTP, http://collector:4318; nothing was started")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 value = f"{variable_of(name)}={getattr(self, name)!r}"

@@ -11,15 +11,32 @@ import dataclasses
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import structlog
+
 from twofold.application import Application
 from twofold.errors import SettingsError, StoreNotWritableError, TwofoldError
-from twofold.ports import Checkpoint, Clock, EventLog, Leases, Probe, ReadStore, RowReader, Snapshots
+from twofold.messages import RawEvent
+from twofold.observability.probes import Probes
+from twofold.ports import (
+    Checkpoint,
+    Clock,
+    Commit,
+    EventLog,
+    Leases,
+    Outcome,
+    Probe,
+    ReadStore,
+    RowReader,
+    Share,
+    Snapshots,
+    Tracer,
+)
 from twofold.runtime.lifecycle import Stores, System
 from twofold.settings import DEFAULT_EVENT_LOG, Place, Role, Settings, StoreKind
 from twofold.stores.memory.event_log import MemoryEventLog
@@ -39,6 +56,7 @@ __all__ = [
     "SQLITE_VERSION",
     "SystemClock",
     "at_rest",
+    "check_places",
     "connect",
     "holder_of",
     "make_roles",
@@ -56,6 +74,11 @@ OPERATOR = "operator"
 """Who opens stores for a command of `twofold` and not for a service: PostgreSQL shows it as `twofold operator …`."""
 
 
+_STANDARD_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+logger = structlog.get_logger("twofold.system")
+
+
 class SystemClock:
     """The machine's time."""
 
@@ -70,9 +93,11 @@ class Unobserved:
     """A probe that nobody reads."""
 
     def command_done(self, command: str, code: str, seconds: float) -> None: ...
-    def append_done(self, commands: int, events: int, seconds: float) -> None: ...
+    def append_done(
+        self, commits: Sequence[Commit], outcomes: Sequence[Outcome] | TwofoldError, seconds: float
+    ) -> None: ...
     def query_done(self, query: str, code: str, seconds: float) -> None: ...
-    def fold_done(self, read_model: str, events: int, seconds: float) -> None: ...
+    def fold_done(self, read_model: str, page: Sequence[RawEvent], shares: Sequence[Share], seconds: float) -> None: ...
 
 
 class _Log(EventLog, Snapshots, Protocol):
@@ -95,16 +120,20 @@ async def connect(
     strict: bool = False,
     clock: Clock | None = None,
     probe: Probe | None = None,
+    tracer: Tracer | None = None,
 ) -> AsyncGenerator[System]:
     """Run the application in this process: `async with connect(app) as system: await system.send(...)`.
 
     Without settings they come from the environment (`TWOFOLD_EVENT_LOG` …), by default SQLite in `.twofold/`. A role
     other than ALL needs PostgreSQL; with `strict`, as `twofold serve` has it, also a user there that can't change
     events. Leaving the block finishes what was accepted.
+
+    Without a `tracer`, traces are sent where the setting or the standard OTEL_* variables say, if they do.
     """
     settings = settings.checked() if settings else Settings.from_environment(os.environ)
-    async with open_stores(settings, role, caller=role if strict or role is Role.ALL else f"embedded-{role}") as stores:
-        system = _system(app, settings, stores, role, clock=clock, probe=probe)
+    caller = role if strict or role is Role.ALL else f"embedded-{role}"
+    async with _tracing(app, settings, role, tracer) as tracer, open_stores(settings, role, caller=caller) as stores:
+        system = _system(app, settings, stores, role, clock=clock, probe=probe, tracer=tracer)
         try:
             await system.start()
             yield system
@@ -132,18 +161,62 @@ def _system(
     *,
     clock: Clock | None = None,
     probe: Probe | None = None,
+    tracer: Tracer | None = None,
 ) -> System:
-    log = stores.log
+    log, probe = stores.log, probe or Unobserved()
     return System(
         app,
         settings,
         stores,
         role=role,
         clock=clock or SystemClock(),
-        probe=probe or Unobserved(),
+        probe=Probes(probe, tracer) if tracer is not None else probe,
         holder=_holder(),
         publish=log.publish if isinstance(log, SqliteEventLog) else lambda facts: None,
+        tracer=tracer,
     )
+
+
+@asynccontextmanager
+async def _tracing(
+    app: Application, settings: Settings, role: Role, given: Tracer | None
+) -> AsyncGenerator[Tracer | None]:
+    """The tracer that is given, or one that sends spans where the setting or the standard variables say, or none.
+
+    A variable that is there for every program on a machine must not keep a service from starting; a setting must.
+    """
+    wanted_by = _wanted_by(settings, os.environ) if given is None else ""
+    exported = _exporter(wanted_by, settings) if wanted_by else None
+    if exported is None:
+        yield given
+        return
+    service = app.name if role is Role.ALL else f"{app.name}-{role}"
+    async with exported(settings.otlp_endpoint, service) as tracer:
+        yield tracer
+
+
+def _exporter(wanted_by: str, settings: Settings) -> Callable[[str, str], AbstractAsyncContextManager[Tracer]] | None:
+    """What makes a tracer, if OpenTelemetry is installed."""
+    try:
+        from twofold.observability.traces import exported
+    except ImportError as error:
+        reason = f"{wanted_by} asks for traces, and OpenTelemetry can't be loaded ({error})"
+        remedy = "pip install 'twofold[otel]'"
+        if settings.otlp_endpoint:
+            raise SettingsError(f"{reason}; nothing was started (run: {remedy})") from None
+        logger.warning("no-traces", reason=reason, remedy=remedy)
+        return None
+    return exported
+
+
+def _wanted_by(settings: Settings, environ: Mapping[str, str]) -> str:
+    """The variable that asks for traces; "" when none does, or when the standard ones turn them off."""
+    off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    if off:
+        return ""
+    if settings.otlp_endpoint:
+        return "TWOFOLD_OTLP_ENDPOINT"
+    return next((name for name in _STANDARD_ENDPOINTS if environ.get(name)), "")
 
 
 def _holder() -> str:
@@ -160,13 +233,13 @@ async def open_stores(settings: Settings, role: Role = Role.ALL, *, caller: str 
 
     SettingsError when a role of its own is to work on stores that live in one process.
     """
-    _check_places(settings, role)
+    check_places(settings, role)
     caller = caller or role
     async with AsyncExitStack() as stack:
         log: _Log | None = None
         store: _Store | None = None
         reader: RowReader | None = None
-        if role.decides or role.folds:
+        if role.sees_log:
             log = await stack.enter_async_context(_event_log(settings, caller, writable=role.decides))
         if role.folds:
             store = await stack.enter_async_context(_read_store(settings, caller))
@@ -176,11 +249,12 @@ async def open_stores(settings: Settings, role: Role = Role.ALL, *, caller: str 
         yield Stores(log, log if role.decides else None, store, store, reader, shared)
 
 
-def _check_places(settings: Settings, role: Role) -> None:
+def check_places(settings: Settings, role: Role) -> None:
+    """SettingsError when a role of its own is to work on stores that live in one process."""
     if role is Role.ALL:
         return
-    needed = [("TWOFOLD_EVENT_LOG", settings.event_log_at)] if role.decides or role.folds else []
-    if role.folds or role.answers:
+    needed = [("TWOFOLD_EVENT_LOG", settings.event_log_at)] if role.sees_log else []
+    if role.sees_rows:
         needed.append(("TWOFOLD_READ_STORE", settings.read_store_at))
     for variable, place in needed:
         if place.kind is not StoreKind.POSTGRES:
@@ -308,21 +382,26 @@ async def stored_checkpoints(settings: Settings) -> Mapping[str, Checkpoint]:
     return {} if place.kind is StoreKind.MEMORY else inspect(place.path, SQLITE_READ_STORE).checkpoints
 
 
-async def reports_on(settings: Settings, *, deep: bool = False) -> list[StoreReport]:
-    """What there is to say about event log and read store, seen from outside the processes that work on them."""
-    log, read_store = _seen_from_outside(settings), settings.read_store_at
+async def reports_on(settings: Settings, role: Role = Role.ALL, *, deep: bool = False) -> list[StoreReport]:
+    """What there is to say about the role's stores, seen from outside the processes that work on them."""
     found: list[StoreReport] = []
-    if log.kind is StoreKind.POSTGRES:
-        report = await _postgres_event_log().inspect(log.url, settings)
-        gap = await _gap_in(log.url, settings) if deep and report.state == "up to date" else ""
-        found.append(dataclasses.replace(report, gap=gap))
-    else:
-        found.append(inspect(log.path, SQLITE_EVENT_LOG, deep=deep))
-    if read_store.kind is StoreKind.POSTGRES:
+    if role.sees_log:
+        found.append(await _report_on_log(settings, deep=deep))
+    read_store = settings.read_store_at
+    if role.sees_rows and read_store.kind is StoreKind.POSTGRES:
         found.append(await _postgres_read_store().inspect(read_store.url, settings))
-    elif read_store.kind is StoreKind.SQLITE:
+    elif role.sees_rows and read_store.kind is StoreKind.SQLITE:
         found.append(inspect(read_store.path, SQLITE_READ_STORE, deep=deep))
     return found
+
+
+async def _report_on_log(settings: Settings, *, deep: bool) -> StoreReport:
+    log = _seen_from_outside(settings)
+    if log.kind is not StoreKind.POSTGRES:
+        return inspect(log.path, SQLITE_EVENT_LOG, deep=deep)
+    report = await _postgres_event_log().inspect(log.url, settings)
+    gap = await _gap_in(log.url, settings) if deep and report.state == "up to date" else ""
+    return dataclasses.replace(report, gap=gap)
 
 
 async def _gap_in(url: str, settings: Settings) -> str:
@@ -334,10 +413,11 @@ async def _gap_in(url: str, settings: Settings) -> str:
         return f"its positions could not be counted ({error})"
 
 
-async def servers_of(settings: Settings) -> list[ServerReport]:
-    """What there is to say about the database servers that stores are on; those that don't answer are left out."""
-    stores = [("TWOFOLD_EVENT_LOG", "event log", settings.event_log_at)]
-    if settings.read_store_at != settings.event_log_at:
+async def servers_of(settings: Settings, role: Role = Role.ALL) -> list[ServerReport]:
+    """What there is to say about the database servers that the role's stores are on; those that don't answer are left
+    out."""
+    stores = [("TWOFOLD_EVENT_LOG", "event log", settings.event_log_at)] if role.sees_log else []
+    if role.sees_rows and not (role.sees_log and settings.read_store_at == settings.event_log_at):
         stores.append(("TWOFOLD_READ_STORE", "read store", settings.read_store_at))
     found: list[ServerReport] = []
     for variable, label, place in stores:

@@ -5,6 +5,7 @@ import re
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.docs.pages import page, rows
+from tests.unit.observability.test_metrics import Folding
 from twofold.observability.metrics import METRICS, STATES, Metrics
 from twofold.operations.read_models import ReadModelStatus
 from twofold.ports import Share
@@ -22,13 +23,13 @@ def observed() -> dict[str, tuple[str, set[str]]]:
     """Kind and labels of each metric, as a scrape shows them after each has counted something."""
     metrics = Metrics()
     metrics.command_done("Deposit", "ok", 0.1)
-    metrics.append_done(1, 1, 0.1)
+    metrics.append_done([], [], 0.1)
     metrics.query_done("AccountsOf", "ok", 0.1)
-    metrics.fold_done("Balance", 1, 0.1)
+    metrics.fold_done("Balance", [], [], 0.1)
     metrics.http_error("overloaded")
     status = ReadModelStatus(name="Balance", checkpoint=1, head=1, lag_events=0, lag_s=0, state="running")
     metrics.read_models_at([status], 1)
-    metrics.partitions_at({"Balance": [Share(0, 1, Position(1))]}, 1)
+    metrics.partitions_at({"Balance": Folding([Share(0, 1, Position(1))])}, 1)
     found: dict[str, tuple[str, set[str]]] = {}
     for family in text_string_to_metric_families(metrics.exposition().decode()):
         name = f"{family.name}_total" if family.type == "counter" else family.name

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
+from examples.bank import app as bank
 from tests.conftest import FindTool
 from tests.integration.postgres_logs import A, deposit, everything, migrated, opened, sql
 from tests.servers.pgbouncer import pgbouncer
@@ -23,10 +24,11 @@ from twofold.errors import (
     StoreUnavailableError,
 )
 from twofold.ports import Appended, Snapshot
-from twofold.settings import Settings
+from twofold.settings import Role, Settings
 from twofold.stores.postgres.connections import Connection, Connections, meaning
 from twofold.stores.postgres.target import Target
 from twofold.streams import Position
+from twofold.wiring import connect, migrate
 
 QUICK = Settings(store_timeout_s=1.0, poll_s=0.05)
 
@@ -112,11 +114,35 @@ async def test_every_connection_has_a_name_and_limits_on_both_sides(database: st
         assert pool.pooled is False
 
 
-async def test_each_opening_logs_how_it_is_protected(database18: str) -> None:
+@pytest.mark.parametrize("role", [Role.ALL, Role.COMMAND, Role.QUERY, Role.PROJECTOR])
+async def test_each_start_logs_once_what_it_has_opened_as_whom_and_how_it_is_protected(
+    database18: str, role: Role
+) -> None:
+    settings = Settings(event_log=database18)
+    await migrate(settings)
     with capture_logs() as logs:
-        async with connections(database18):
+        async with connect(bank, settings, role=role):
             pass
-    assert [(entry["event"], entry["tls"]) for entry in logs] == [("postgres-opened", "on this machine")]
+    (told,) = [entry for entry in logs if entry["log_level"] == "info" and entry["event"].startswith("postgres-")]
+    assert told["event"] == "postgres-opened"
+    assert (told["user"], told["tls"], told["version"][:3]) == ("postgres", "on this machine", "18.")
+
+
+@pytest.fixture
+def other18(postgres18: PostgresServer) -> Iterator[str]:
+    postgres18.sql("create database only_read")
+    yield postgres18.url("only_read")
+    postgres18.sql("drop database only_read with (force)")
+
+
+async def test_each_of_two_databases_is_logged(database18: str, other18: str) -> None:
+    settings = Settings(event_log=database18, read_store=other18)
+    await migrate(settings)
+    with capture_logs() as logs:
+        async with connect(bank, settings):
+            pass
+    told = [entry["store"].partition(" postgresql")[0] for entry in logs if entry["event"] == "postgres-opened"]
+    assert told == ["event log", "read store"]
 
 
 # --- the pool ---

@@ -1,8 +1,10 @@
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from examples.bank import AccountsOf, OpenAccount, app
 from tests.servers.postgres import PostgresServer
@@ -12,6 +14,7 @@ from twofold.settings import Role
 from twofold.wiring import at_rest, connect, migrate, open_stores
 
 NOWHERE = "postgresql://nobody@127.0.0.1:9/none"
+MEMORY = Settings(event_log="memory:")
 
 
 @pytest.mark.parametrize("role", [Role.COMMAND, Role.QUERY, Role.PROJECTOR])
@@ -101,3 +104,46 @@ def test_without_the_driver_the_command_that_installs_it_is_named(missing: str) 
 def test_what_users_declare_is_imported_without_any_driver() -> None:
     code = "import sys, twofold, twofold.wiring; assert 'psycopg' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# --- traces ---
+
+
+@pytest.fixture
+def without_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "twofold.observability.traces", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+
+
+async def traced(settings: Settings) -> bool:
+    async with connect(app, settings) as system:
+        return system.tracer is not None
+
+
+async def test_traces_are_off_unless_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not await traced(MEMORY)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    assert await traced(MEMORY)
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert not await traced(MEMORY)
+    assert not await traced(dataclasses.replace(MEMORY, otlp_endpoint="http://127.0.0.1:9"))
+
+
+@pytest.mark.usefixtures("without_opentelemetry")
+async def test_a_setting_that_asks_for_traces_without_the_extra_is_an_error_that_names_it() -> None:
+    with pytest.raises(SettingsError, match=r"TWOFOLD_OTLP_ENDPOINT asks for traces.*pip install 'twofold\[otel\]'"):
+        await traced(dataclasses.replace(MEMORY, otlp_endpoint="http://127.0.0.1:9"))
+
+
+@pytest.mark.usefixtures("without_opentelemetry")
+async def test_a_variable_for_every_program_of_a_machine_stops_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    with capture_logs() as logs:
+        assert not await traced(MEMORY)
+    assert [each["event"] for each in logs] == ["no-traces"]
+
+
+@pytest.mark.parametrize("url", ["collector:4318", "grpc://collector:4317", "http://"])
+def test_an_endpoint_for_traces_is_a_url_of_http(url: str) -> None:
+    with pytest.raises(SettingsError, match="TWOFOLD_OTLP_ENDPOINT"):
+        dataclasses.replace(MEMORY, otlp_endpoint=url).checked()

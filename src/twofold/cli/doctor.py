@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,11 +12,12 @@ from twofold.cli.application import chosen_application, load_application
 from twofold.cli.options import app_argument, as_json_option, settings_from, store_options
 from twofold.cli.output import print_json, styled_state
 from twofold.cli.running import run
-from twofold.errors import TwofoldError
-from twofold.settings import Settings, StoreKind
+from twofold.errors import SettingsError, TwofoldError
+from twofold.settings import Role, Settings, StoreKind
 
 if TYPE_CHECKING:
     from twofold.operations.findings import Finding
+    from twofold.ports import Checkpoint
     from twofold.stores.reports import ServerReport, StoreReport
 
 __all__ = ["doctor"]
@@ -24,20 +25,27 @@ __all__ = ["doctor"]
 
 @click.command()
 @app_argument
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.ALL.value,
+    help="Look at what a service of this role needs, with its rights.  [default: all]",
+)
 @store_options
 @as_json_option
 @click.pass_context
-def doctor(ctx: click.Context, app: str | None, as_json: bool, **stores: Any) -> None:
+def doctor(ctx: click.Context, app: str | None, role: str, as_json: bool, **stores: Any) -> None:
     """Say what is wrong around the application, and the cure.
 
-    Looks at application, settings, versions, stores, disk, read models and clock.
+    Looks at application, settings, versions, stores, disk, read models and clock. In a container of one role give that
+    role: then it looks at that role's stores alone, and needs no rights that the role has not.
 
     Changes nothing and may run beside a service. Every page of the files is read, which takes a while where they are
     large. Exit code 1 when something fails.
     """
     spec, settings = chosen_application(app), settings_from(**stores)
     found: list[Finding] = []
-    for finding in _findings(spec, settings):
+    for finding in _findings(spec, settings, Role(role)):
         found.append(finding)
         if not as_json:
             _print(finding)
@@ -47,7 +55,7 @@ def doctor(ctx: click.Context, app: str | None, as_json: bool, **stores: Any) ->
         ctx.exit(1)
 
 
-def _findings(spec: str, settings: Settings) -> Iterator[Finding]:
+def _findings(spec: str, settings: Settings, role: Role) -> Iterator[Finding]:
     import platform
     from importlib.metadata import version
 
@@ -57,36 +65,58 @@ def _findings(spec: str, settings: Settings) -> Iterator[Finding]:
     application, about_it = _application(spec)
     yield about_it
     yield from findings.findings_about_settings(settings)
-    kinds = {settings.event_log_at.kind, settings.read_store_at.kind}
-    sqlite = wiring.SQLITE_VERSION if StoreKind.SQLITE in kinds else ""
+    yield from (unfit := _unfit(settings, role))
+    places = [settings.event_log_at] * role.sees_log + [settings.read_store_at] * role.sees_rows
+    sqlite = wiring.SQLITE_VERSION if any(each.kind is StoreKind.SQLITE for each in places) else ""
     versions = version("twofold"), platform.python_version(), sqlite
     yield from findings.findings_about_versions(*versions)
-    servers, reports = run(_looked_at(settings), settings)
+    if unfit:
+        return
+    servers, reports = run(_looked_at(settings, role), settings)
     for server in servers:
         yield from findings.findings_about_server(server, settings.postgres_tls)
     for report in reports:
         yield from findings.findings_about_store(report)
     if all(report.state == "up to date" for report in reports):
-        yield from run(_log_findings(settings, application), settings)
+        yield from run(_positions(settings, role, application), settings)
 
 
-async def _looked_at(settings: Settings) -> tuple[list[ServerReport], list[StoreReport]]:
+def _unfit(settings: Settings, role: Role) -> list[Finding]:
+    """What keeps the role from having its stores at all."""
+    from twofold import wiring
+    from twofold.operations.findings import Finding
+
+    try:
+        wiring.check_places(settings, role)
+    except SettingsError as error:
+        text, _, mend = str(error).removesuffix(")").partition("; nothing was started (")
+        return [Finding(status="fail", subject="settings", text=text, mend=mend)]
+    return []
+
+
+async def _looked_at(settings: Settings, role: Role) -> tuple[list[ServerReport], list[StoreReport]]:
     """Servers and stores at the same time: one that does not answer takes its while."""
     import asyncio
 
     from twofold import wiring
 
-    return await asyncio.gather(wiring.servers_of(settings), wiring.reports_on(settings, deep=True))
+    return await asyncio.gather(wiring.servers_of(settings, role), wiring.reports_on(settings, role, deep=True))
 
 
-async def _log_findings(settings: Settings, application: Application | None) -> list[Finding]:
+async def _positions(settings: Settings, role: Role, application: Application | None) -> list[Finding]:
+    """How far the read models are, as far as the role can see it, and whether its clock fits the log."""
     from twofold import wiring
     from twofold.operations import findings
 
-    checkpoints = await wiring.stored_checkpoints(settings)
+    checkpoints: Mapping[str, Checkpoint] = {}
+    names: list[str] = []
+    if role.sees_rows:
+        checkpoints = await wiring.stored_checkpoints(settings)
+        names = list(application.read_models if application else checkpoints)
+    if not role.sees_log:
+        return findings.findings_about_checkpoints(names, checkpoints, None)
     async with wiring.open_event_log(settings) as log:
-        names = application.read_models if application else checkpoints
-        found = findings.findings_about_checkpoints(list(names), checkpoints, await log.head())
+        found = findings.findings_about_checkpoints(names, checkpoints, await log.head())
         return found + await findings.findings_about_clock(log, wiring.SystemClock().now())
 
 

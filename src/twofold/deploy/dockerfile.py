@@ -141,7 +141,8 @@ def _requirements(topology: Topology) -> Iterator[tuple[str, str]]:
         if lock:
             yield _requirements_file(extras), head + _locked(topology, lock)
         else:
-            lines = [f"twofold[{','.join(extras)}]=={version('twofold')}", *topology.project.requirements]
+            needed = sorted({*extras, *(("otel",) if topology.project.wants_traces else ())})
+            lines = [f"twofold[{','.join(needed)}]=={version('twofold')}", *topology.project.requirements]
             yield _requirements_file(extras), head + "".join(f"{line}\n" for line in lines)
 
 

@@ -136,6 +136,13 @@ class Project:
         """The project's dependencies but for Twofold itself, which images take with the extras of their role."""
         return tuple(each for each in self.dependencies if _name_of(each) != "twofold")
 
+    @property
+    def wants_traces(self) -> bool:
+        """Whether images need what sends traces: the project depends on `twofold[otel]`, or says where they go."""
+        settings = [self.settings, *(each.settings for each in self.services.values())]
+        named = [each for each in self.dependencies if _name_of(each) == "twofold"]
+        return any("otel" in each for each in named) or any(each.get("otlp_endpoint") for each in settings)
+
 
 def _stated(path: Path, table: Any) -> _Twofold:
     try:

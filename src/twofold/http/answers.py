@@ -17,6 +17,7 @@ class Answer(NamedTuple):
     """Status, headers (names in lower case, Content-Length among them) and the whole body.
 
     `code` is the problem's code, "" for an answer that is no problem. `closes` asks for the end of the connection.
+    `position` is the one that the answer names, 0 for none.
     """
 
     status: int
@@ -24,6 +25,7 @@ class Answer(NamedTuple):
     body: bytes
     code: str = ""
     closes: bool = False
+    position: int = 0
 
 
 def json_answer(status: int, body: bytes) -> Answer:

@@ -9,22 +9,33 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from time import perf_counter
 
 import msgspec
 
 from twofold.application import Application
 from twofold.errors import StoppingError, TwofoldError, UnavailableError, UnknownOutcomeError, WrongRoleError
-from twofold.http.answers import Answer, Header, Receive, Scope, Send
+from twofold.http.answers import Answer, Receive, Scope, Send
 from twofold.http.commands import COMMAND_METHODS, Commands
 from twofold.http.docs_page import docs_pages
-from twofold.http.headers import Headers, by_name, correlation
+from twofold.http.headers import Conversation, Headers, by_name, conversation
 from twofold.http.health import alive, readiness, ready_answer
 from twofold.http.limits import Bodies, ClientGoneError
 from twofold.http.openapi import OpenApi
 from twofold.http.operations import OPERATIONS, OperatorDoor
-from twofold.http.problems import MethodNotAllowedError, NotStartedError, UnknownPathError, problem_answer
+from twofold.http.problems import (
+    InvalidHeaderError,
+    MethodNotAllowedError,
+    NotStartedError,
+    UnknownPathError,
+    problem_answer,
+)
 from twofold.http.queries import QUERY_METHODS, Queries
+from twofold.observability.lines import BatchLines, Lines, RequestLine, milliseconds
 from twofold.observability.metrics import Metrics
+from twofold.observability.probes import Probes
+from twofold.ports import Tracer
 from twofold.runtime.lifecycle import System
 from twofold.settings import Role, Settings
 from twofold.wiring import connect
@@ -34,6 +45,9 @@ __all__ = ["HttpDoor", "asgi"]
 COMMANDS = "/commands/"
 QUERIES = "/queries/"
 PAGE_METHODS = "GET, HEAD, OPTIONS"
+CLIENT_GONE = 499
+"""In logs and traces, as nginx has it: the client went away before its request was whole, and gets no answer."""
+_MOST_PATH = 200
 
 Page = Callable[[Scope], Awaitable[Answer]]
 
@@ -48,10 +62,21 @@ def asgi(app: Application, settings: Settings | None = None, *, role: Role = Rol
 
 
 class HttpDoor:
-    """One application over HTTP. `lifespan` starts and stops the system behind it; `strict` is as `connect` has it."""
+    """One application over HTTP. `lifespan` starts and stops the system behind it; `strict` is as `connect` has it.
 
-    def __init__(self, app: Application, settings: Settings, role: Role = Role.ALL, *, strict: bool = False) -> None:
-        self.app, self.settings, self.role, self._strict = app, settings, role, strict
+    `lines` is where requests and batches are logged; without it they are not: a host program has a log of its own.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        settings: Settings,
+        role: Role = Role.ALL,
+        *,
+        strict: bool = False,
+        lines: Lines | None = None,
+    ) -> None:
+        self.app, self.settings, self.role, self._strict, self._lines = app, settings, role, strict, lines
         self.metrics = Metrics(role=role, application=app.name)
         self._system: System | None = None
         self._operator: OperatorDoor | None = None
@@ -82,9 +107,8 @@ class HttpDoor:
         """The system runs while this is entered. Host frameworks pass themselves, and are not looked at."""
         self._starting = True
         try:
-            async with connect(
-                self.app, self.settings, role=self.role, strict=self._strict, probe=self.metrics
-            ) as system:
+            probe = Probes(self.metrics, BatchLines(self._lines)) if self._lines is not None else self.metrics
+            async with connect(self.app, self.settings, role=self.role, strict=self._strict, probe=probe) as system:
                 operator = OperatorDoor(system)
                 self._operator = operator if self.role is Role.ALL else None
                 self._system, self._starting = system, False
@@ -119,8 +143,10 @@ class HttpDoor:
 
     async def respond(self, scope: Scope, receive: Receive) -> Answer | None:
         """The answer to a request, whatever happens; None when there is nobody to answer."""
-        headers = by_name(scope["headers"])
-        answer = await self._answer(scope, headers, receive)
+        started, headers = perf_counter(), by_name(scope["headers"])
+        talk, answer = await self._talk(scope, headers, receive)
+        if self._lines is not None and self._lines.requests:
+            self._log(self._lines, scope, talk, answer, perf_counter() - started)
         if answer is None:
             return None
         if answer.code:
@@ -149,24 +175,82 @@ class HttpDoor:
         else:
             await send({"type": "lifespan.shutdown.complete"})
 
-    async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | None:
-        conversation: Header | None = None
+    def _log(self, lines: Lines, scope: Scope, talk: Conversation, answer: Answer | None, seconds: float) -> None:
+        path = path_of(scope)
+        status, code, position = (
+            (answer.status, answer.code, answer.position) if answer else (CLIENT_GONE, "client-gone", 0)
+        )
+        level = "warning" if status >= 500 else "debug" if path in self._pages else "info"
+        if lines.wants(level):
+            lines.add(
+                RequestLine(
+                    level=level,
+                    logger="twofold.http",
+                    timestamp=datetime.now(UTC),
+                    method=scope["method"],
+                    path=path[:_MOST_PATH],
+                    status=status,
+                    code=code or "ok",
+                    duration_ms=milliseconds(seconds),
+                    correlation_id=talk.correlation_id,
+                    causation_id=talk.causation_id,
+                    trace_id=talk.trace.trace_id if talk.trace is not None else "",
+                    position=position,
+                )
+            )
+
+    async def _talk(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[Conversation, Answer | None]:
+        """The answer, which names its conversation."""
         try:
-            conversation = correlation(headers)
-            answer = await self._dispatch(scope, headers, conversation, receive)
+            talk = conversation(headers)
+        except InvalidHeaderError as error:
+            talk = Conversation.new(headers)
+            answer = problem_answer(error)
+        else:
+            tracer = self._system.tracer if self._system is not None else None
+            if tracer is None or path_of(scope) in self._pages:
+                answer = await self._answer(scope, headers, talk, receive)
+            else:
+                talk, answer = await self._traced(tracer, scope, headers, talk, receive)
+        if answer is not None:
+            answer.headers.insert(0, talk.echo)
+        return talk, answer
+
+    async def _traced(
+        self, tracer: Tracer, scope: Scope, headers: Headers, talk: Conversation, receive: Receive
+    ) -> tuple[Conversation, Answer | None]:
+        """The answer, made inside of a span that the request's events and queries belong to."""
+        route, method = self._route(path_of(scope)), scope["method"]
+        facts = {"http.request.method": method, "http.route": route, "twofold.correlation_id": talk.correlation_id}
+        with tracer.begin(f"{method} {route}", parent=talk.trace, facts=facts, server=True) as span:
+            talk = talk._replace(trace=span.trace)
+            answer = await self._answer(scope, headers, talk, receive)
+            status, code = (answer.status, answer.code) if answer else (CLIENT_GONE, "client-gone")
+            span.note({"http.response.status_code": status})
+            if status >= 500:
+                span.fail(code)
+        return talk, answer
+
+    def _route(self, path: str) -> str:
+        """The path if it is one of the application's: whatever clients make up must not become names of spans."""
+        for prefix, known in ((COMMANDS, self.app.commands), (QUERIES, self.app.queries)):
+            if path.startswith(prefix):
+                return path if path[len(prefix) :] in known else f"{prefix}{{name}}"
+        return "/{path}"
+
+    async def _answer(self, scope: Scope, headers: Headers, talk: Conversation, receive: Receive) -> Answer | None:
+        try:
+            return await self._dispatch(scope, headers, talk, receive)
         except ClientGoneError:
             return None
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-            answer = problem_answer(_cut_short(path_of(scope)))
+            return problem_answer(_cut_short(path_of(scope)))
         except Exception as error:
-            answer = problem_answer(error, correlation_id=conversation[1].decode() if conversation else "")
-        if conversation is not None:
-            answer.headers.append(conversation)
-        return answer
+            return problem_answer(error, correlation_id=talk.correlation_id, told=talk.was_brought)
 
-    async def _dispatch(self, scope: Scope, headers: Headers, conversation: Header | None, receive: Receive) -> Answer:
+    async def _dispatch(self, scope: Scope, headers: Headers, talk: Conversation, receive: Receive) -> Answer:
         path, method = path_of(scope), scope["method"]
         if path.startswith(COMMANDS):
             if not self.role.decides:
@@ -174,14 +258,15 @@ class HttpDoor:
             name = path[len(COMMANDS) :]
             if method == "OPTIONS":
                 return _allowed(COMMAND_METHODS, self._commands.named(name))
-            return await self._commands.answer(self.system, name, method, headers, conversation, receive)
+            return await self._commands.answer(self.system, name, method, headers, talk, receive)
         if path.startswith(QUERIES):
             if not self.role.answers:
                 raise WrongRoleError(self.role, Role.QUERY)
             name = path[len(QUERIES) :]
             if method == "OPTIONS":
                 return _allowed(QUERY_METHODS, self._queries.named(name))
-            return await self._queries.answer(self.system, name, method, headers, scope["query_string"], receive)
+            query_string = scope["query_string"]
+            return await self._queries.answer(self.system, name, method, headers, talk, query_string, receive)
         if path.startswith(OPERATIONS) and self._operator is not None:
             return await self._operator.answer(path, method, headers)
         page = self._pages.get(path)
@@ -210,7 +295,7 @@ class HttpDoor:
         head = None if found.head is msgspec.UNSET else found.head
         self.metrics.read_models_at(found.read_models, head)
         projectors = self._system.projectors if self._system else {}
-        self.metrics.partitions_at({name: each.shares for name, each in projectors.items()}, head)
+        self.metrics.partitions_at(projectors, head)
         body = self.metrics.exposition()
         kind = self.metrics.content_type.encode()
         return Answer(200, [(b"content-type", kind), (b"content-length", b"%d" % len(body))], body)

@@ -6,13 +6,14 @@ import msgspec
 
 from twofold.application import Application, CommandType
 from twofold.errors import InvalidKeyError
-from twofold.http.answers import Answer, Header, Receive
-from twofold.http.headers import Headers, check_json, command_id, expected_version
+from twofold.http.answers import Answer, Receive
+from twofold.http.headers import Conversation, Headers, check_json, command_id, expected_version
 from twofold.http.limits import Bodies
 from twofold.http.problems import MethodNotAllowedError, problem_answer
 from twofold.messages import Metadata
 from twofold.runtime.lanes import Accepted
 from twofold.runtime.lifecycle import System
+from twofold.trace_context import TraceContext
 
 __all__ = ["COMMAND_METHODS", "CommandDone", "Commands"]
 
@@ -20,6 +21,7 @@ COMMAND_METHODS = "POST, OPTIONS"
 _JSON = (b"content-type", b"application/json")
 _COOKIE = b"twofold-position=%d; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
 _REPLAYED = (b"idempotent-replayed", b"true")
+_NO_TRACE = TraceContext("")
 
 
 class CommandDone(msgspec.Struct, gc=False):
@@ -45,7 +47,7 @@ class Commands:
         return self._app.commands.get(name) or self._app.command_named(name)
 
     async def answer(
-        self, system: System, name: str, method: str, headers: Headers, conversation: Header | None, receive: Receive
+        self, system: System, name: str, method: str, headers: Headers, talk: Conversation, receive: Receive
     ) -> Answer:
         kind = self.named(name)
         if method != "POST":
@@ -57,11 +59,23 @@ class Commands:
                 command,
                 command_id=command_id(headers),
                 expected_version=expected_version(headers),
-                metadata=Metadata(correlation_id=conversation[1].decode()) if conversation else None,
+                metadata=_metadata(talk),
             )
         except InvalidKeyError as error:
             return problem_answer(error, pointer=f"/{kind.handler.aggregate.key}")
         return _done(accepted, self._cookie)
+
+
+def _metadata(talk: Conversation) -> Metadata:
+    """A command without a name of its own takes that of the conversation that it begins."""
+    trace = talk.trace or _NO_TRACE
+    return Metadata(
+        command_id="" if talk.was_brought else talk.correlation_id,
+        correlation_id=talk.correlation_id,
+        causation_id=talk.causation_id,
+        traceparent=trace.traceparent,
+        tracestate=trace.tracestate,
+    )
 
 
 def _done(accepted: Accepted, cookie: bool) -> Answer:
@@ -78,4 +92,4 @@ def _done(accepted: Accepted, cookie: bool) -> Answer:
         headers.append((b"set-cookie", _COOKIE % position))
     if replayed:
         headers.append(_REPLAYED)
-    return Answer(200, headers, body)
+    return Answer(200, headers, body, position=position)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from twofold.errors import InvalidCommandIdError
 from twofold.http.answers import Header
 from twofold.http.problems import InvalidHeaderError, UnsupportedMediaTypeError
+from twofold.trace_context import TraceContext
 
 __all__ = [
     "MAX_WAIT_S",
+    "Conversation",
     "Headers",
     "by_name",
     "check_json",
     "command_id",
+    "conversation",
     "cookie_position",
-    "correlation",
     "expected_version",
     "wait_s",
     "wanted_position",
@@ -27,8 +31,11 @@ Headers = Mapping[bytes, bytes]
 MAX_WAIT_S = 30.0
 """Longest wait for a wanted position that a client may ask for."""
 
-_MAX_CORRELATION_ID = 200
+_MAX_ID = 200
 _CORRELATION = (b"twofold-correlation-id", b"x-correlation-id")
+_CAUSATION = (b"twofold-causation-id", b"x-causation-id")
+_TRACE = (b"traceparent", b"tracestate")
+_TALK = frozenset((*_CORRELATION, *_CAUSATION, _TRACE[0]))
 _ENTITY_TAG = re.compile(rb'(?:W/)?"(\d{1,18})"')
 _POSITION = re.compile(rb"\d{1,18}")
 _COOKIE = re.compile(rb"(?:^|[;,])\s*twofold-position=(\d{1,18})\s*(?=$|[;,])")
@@ -102,14 +109,57 @@ def wait_s(headers: Headers) -> float | None:
     return min(float(found[1]), MAX_WAIT_S) if found else None
 
 
-def correlation(headers: Headers) -> Header | None:
-    """The header that names the conversation, to be echoed as it came."""
-    for name in _CORRELATION:
+class Conversation(NamedTuple):
+    """What a request belongs to. `echo` is the header that tells the client its correlation id.
+
+    `was_brought` is False for an id that was made here. `trace` is the request's place in a trace.
+    """
+
+    correlation_id: str
+    echo: Header
+    was_brought: bool = False
+    causation_id: str = ""
+    trace: TraceContext | None = None
+
+    @classmethod
+    def new(cls, headers: Headers) -> Conversation:
+        """Of a request that names none: its command id does, as in the events, or an id made up."""
+        key = headers.get(b"idempotency-key")
+        if key is not None and _is_id(text := key.decode("latin-1")):
+            return cls(text, (_CORRELATION[-1], key))
+        made = os.urandom(16).hex()
+        return cls(made, (_CORRELATION[-1], made.encode()))
+
+
+def conversation(headers: Headers) -> Conversation:
+    """The conversation that the headers name, or a new one; InvalidHeaderError for ids that can't be recorded.
+
+    A place in a trace that is not written as the W3C says is none, which is no error.
+    """
+    if _TALK.isdisjoint(headers):
+        return Conversation.new(headers)
+    correlation, cause = _first(headers, _CORRELATION), _first(headers, _CAUSATION)
+    if correlation is None:
+        found = Conversation.new(headers)
+    else:
+        found = Conversation(correlation[1].decode(), correlation, was_brought=True)
+    parent, state = (headers.get(name, b"").decode("latin-1") for name in _TRACE)
+    return found._replace(
+        causation_id=cause[1].decode() if cause else "", trace=TraceContext.parse(parent, state) if parent else None
+    )
+
+
+def _first(headers: Headers, names: Sequence[bytes]) -> Header | None:
+    """The first of the headers that is there, if its value can be recorded as an id."""
+    for name in names:
         value = headers.get(name)
         if value is not None:
             text = value.decode("latin-1")
-            if not (text.isascii() and text.isprintable() and 0 < len(text) <= _MAX_CORRELATION_ID):
-                wanted = f"1 to {_MAX_CORRELATION_ID} printable ASCII characters"
-                raise InvalidHeaderError(name.decode().title(), text, wanted)
+            if not _is_id(text):
+                raise InvalidHeaderError(name.decode().title(), text, f"1 to {_MAX_ID} printable ASCII characters")
             return name, value
     return None
+
+
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= _MAX_ID and text.isascii() and text.isprintable()

@@ -261,8 +261,13 @@ class _StoreTrouble:
 _trouble = _StoreTrouble()
 
 
-def problem_answer(error: Exception, *, pointer: str | None = None, correlation_id: str = "") -> Answer:
-    """The error as an answer. Whatever is no fault of the client and not passing is logged, and told to nobody."""
+def problem_answer(
+    error: Exception, *, pointer: str | None = None, correlation_id: str = "", told: bool = True
+) -> Answer:
+    """The error as an answer. Whatever is no fault of the client and not passing is logged, and told to nobody.
+
+    The correlation id is a member of every problem if `told`, else only where the log has more under it.
+    """
     meaning = meaning_of(type(error))
     if meaning.status == 500:
         return _answer(_hidden(error, correlation_id))
@@ -281,7 +286,7 @@ def problem_answer(error: Exception, *, pointer: str | None = None, correlation_
             detail=_trouble.detail(error),
             code=code,
             retry_after_s=retry_after_s,
-            correlation_id=correlation_id or msgspec.UNSET,
+            correlation_id=correlation_id if told and correlation_id else msgspec.UNSET,
             **facts,
         )
     )

@@ -17,7 +17,7 @@ from twofold.application import Application, QueryType
 from twofold.codec import escaped
 from twofold.errors import InvalidMessageError
 from twofold.http.answers import Answer, Receive
-from twofold.http.headers import Headers, check_json, cookie_position, wait_s, wanted_position
+from twofold.http.headers import Conversation, Headers, check_json, cookie_position, wait_s, wanted_position
 from twofold.http.limits import Bodies
 from twofold.http.problems import MalformedQueryStringError, MethodNotAllowedError
 from twofold.messages import Query
@@ -75,7 +75,14 @@ class Queries:
         return self._app.queries.get(name) or self._app.query_named(name)
 
     async def answer(
-        self, system: System, name: str, method: str, headers: Headers, query_string: bytes, receive: Receive
+        self,
+        system: System,
+        name: str,
+        method: str,
+        headers: Headers,
+        talk: Conversation,
+        query_string: bytes,
+        receive: Receive,
     ) -> Answer:
         kind = self.named(name)
         query: Query[Any]
@@ -89,10 +96,12 @@ class Queries:
         after = wanted_position(headers)
         if after is None and self._cookie and b"cookie" in headers:
             after = await _own_write(system, headers)
-        value, position = await system.answer(query, after=after, wait_s=wait_s(headers))
+        value, position = await system.answer(
+            query, after=after, wait_s=wait_s(headers), correlation_id=talk.correlation_id
+        )
         body = self._encode(value)
         length = (b"content-length", b"%d" % len(body))
-        return Answer(200, [_JSON, length, (b"twofold-position", b"%d" % position)], body)
+        return Answer(200, [_JSON, length, (b"twofold-position", b"%d" % position)], body, position=position)
 
 
 async def _own_write(system: System, headers: Headers) -> int | None:

@@ -23,6 +23,7 @@ from twofold.application import Application
 from twofold.errors import SettingsError
 from twofold.http.app import HttpDoor
 from twofold.http.connections import Connection, Guard, Limits
+from twofold.observability.lines import Lines
 from twofold.observability.logs import configure_logs
 from twofold.settings import Role, Settings
 
@@ -44,10 +45,10 @@ def run(
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
     """Serve in this process until it is told to stop, with the process's logs set up as the settings say."""
-    configure_logs(settings)
+    lines = configure_logs(settings)
     _allow_connections(settings.http_max_connections)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(app, settings, role=role, listener=listener, on_listening=on_listening))
+        runner.run(serve(app, settings, role=role, listener=listener, on_listening=on_listening, lines=lines))
 
 
 async def serve(
@@ -57,15 +58,16 @@ async def serve(
     role: Role = Role.ALL,
     listener: socket.socket | None = None,
     on_listening: Callable[[str], None] | None = None,
+    lines: Lines | None = None,
 ) -> None:
     """Serve in the running loop until SIGTERM or SIGINT, then drain.
 
     `listener` is a bound socket to take requests from; without one the settings' address is bound. `on_listening` gets
-    the URL once requests are taken. SettingsError when the address can't be listened on; whatever keeps the system from
-    starting is raised before the address is opened.
+    the URL once requests are taken. `lines` is where requests and batches are logged, if at all. SettingsError when the
+    address can't be listened on; whatever keeps the system from starting is raised before the address is opened.
     """
     with contextlib.nullcontext(listener) if listener is not None else bound(settings) as listener:
-        server = HttpServer(HttpDoor(app, settings.checked(), role, strict=True))
+        server = HttpServer(HttpDoor(app, settings.checked(), role, strict=True, lines=lines))
         async with server.door.lifespan():
             await server.listen(listener, on_listening)
 

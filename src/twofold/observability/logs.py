@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 import msgspec
 import structlog
 
 from twofold.errors import SettingsError
+from twofold.observability.lines import Line, Lines
 from twofold.settings import Settings
 
 __all__ = ["configure_logs"]
@@ -29,14 +31,15 @@ _QUIET = {"asyncio": logging.WARNING, "uvicorn.error": logging.ERROR}
 """Loggers that say less: uvicorn warns of whatever a client does wrong, which its client and the metrics are told."""
 
 
-def configure_logs(settings: Settings, *, stream: TextIO | None = None) -> None:
-    """Send the process's logs to the stream (default: standard error) as the settings say.
+def configure_logs(settings: Settings, *, stream: TextIO | None = None) -> Lines:
+    """Send the process's logs to the stream (default: standard error) as the settings say; returns where lines go that
+    come by the thousand.
 
     For processes of Twofold's own: `connect` and `asgi` leave the logs of the program that they live in alone.
     SettingsError for a level or format that is none.
     """
     level, as_json = _level(settings.log_level), _is_json(settings.log_format, stream or sys.stderr)
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Handler(stream or sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_facts(), processors=_rendered(as_json)))
     root = logging.getLogger()
     root.handlers = [handler]
@@ -52,6 +55,33 @@ def configure_logs(settings: Settings, *, stream: TextIO | None = None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+    return Lines(handler.write if as_json else _log, least=level, requests=settings.access_log)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines as JSON past all formatting, between records and not into them."""
+
+    def write(self, lines: Sequence[Line]) -> None:
+        self.acquire()
+        try:
+            self.stream.write(_encode_lines(lines).decode())
+            self.stream.flush()
+        except (OSError, ValueError):
+            pass  # whoever reads the logs is gone: no reason to stop serving
+        finally:
+            self.release()
+
+
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+def _log(lines: Sequence[Line]) -> None:
+    """The same for a terminal, as other logs are."""
+    for line in lines:
+        fields = msgspec.to_builtins(line)
+        del fields["timestamp"]
+        level, event = _LEVELS[fields.pop("level")], fields.pop("event")
+        structlog.stdlib.get_logger(fields.pop("logger")).log(level, event, **fields)
 
 
 def _level(name: str) -> int:

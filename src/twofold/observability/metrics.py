@@ -15,6 +15,10 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Proce
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from twofold.errors import TwofoldError
+from twofold.messages import RawEvent
+from twofold.ports import Commit, Outcome, Share
+
 __all__ = ["METRICS", "Metrics", "ReadModelFacts"]
 
 METRICS: Mapping[str, str] = {
@@ -35,6 +39,7 @@ METRICS: Mapping[str, str] = {
     "twofold_partition_position": "Position that a partition reflects, of those that this process folds.",
     "twofold_partition_lag_events": "Events in the log that a partition does not reflect yet, of those held here.",
     "twofold_partition_epoch": "Epoch of the lease on a partition held here: it grows when another takes it over.",
+    "twofold_partitions_taken_over_total": "Partitions that another process took over while this one folded them.",
     "twofold_event_log_position": "The last position of the event log.",
     "twofold_service_info": "1, with the role and the application of this process.",
     "twofold_http_errors_total": "HTTP answers that were problems, by code.",
@@ -76,6 +81,15 @@ class ShareFacts(Protocol):
     def position(self) -> int: ...
 
 
+class ProjectorFacts(Protocol):
+    """What is measured of a projector: what it folds now, and how many partitions were taken from it."""
+
+    @property
+    def shares(self) -> Sequence[ShareFacts]: ...
+    @property
+    def taken_over(self) -> int: ...
+
+
 class _Counter:
     __slots__ = ("_counts", "_labels", "_name")
 
@@ -89,6 +103,10 @@ class _Counter:
             labels = labels if len(self._counts) < MOST_LABEL_SETS else ("other",) * len(labels)
             known = self._counts.get(labels, 0)
         self._counts[labels] = known + count
+
+    def set(self, labels: Labels, count: int) -> None:
+        """For what is counted elsewhere."""
+        self._counts[labels] = count
 
     def collect(self) -> Metric:
         family = CounterMetricFamily(self._name.removesuffix("_total"), METRICS[self._name], labels=self._labels)
@@ -182,6 +200,7 @@ class Metrics(Collector):
         self._partition_position = _Gauge("twofold_partition_position", "read_model", "partition")
         self._partition_lag = _Gauge("twofold_partition_lag_events", "read_model", "partition")
         self._partition_epoch = _Gauge("twofold_partition_epoch", "read_model", "partition")
+        self._taken_over = _Counter("twofold_partitions_taken_over_total", "read_model")
         self._head = _Gauge("twofold_event_log_position")
         self._service = _Gauge("twofold_service_info", "role", "application")
         self._service.set((role, application), 1)
@@ -196,17 +215,19 @@ class Metrics(Collector):
         self._commands.add((command, code))
         self._command_seconds.observe((command,), seconds)
 
-    def append_done(self, commands: int, events: int, seconds: float) -> None:
-        self._append_batch.observe((), commands)
+    def append_done(
+        self, commits: Sequence[Commit], outcomes: Sequence[Outcome] | TwofoldError, seconds: float
+    ) -> None:
+        self._append_batch.observe((), len(commits))
         self._append_seconds.observe((), seconds)
-        self._appended_events.add((), events)
+        self._appended_events.add((), sum([len(each.events) for each in commits]))
 
     def query_done(self, query: str, code: str, seconds: float) -> None:
         self._queries.add((query, code))
         self._query_seconds.observe((query,), seconds)
 
-    def fold_done(self, read_model: str, events: int, seconds: float) -> None:
-        self._folded_events.add((read_model,), events)
+    def fold_done(self, read_model: str, page: Sequence[RawEvent], shares: Sequence[Share], seconds: float) -> None:
+        self._folded_events.add((read_model,), len(page))
         self._fold_seconds.observe((read_model,), seconds)
 
     # --- what the HTTP door adds ---
@@ -228,13 +249,14 @@ class Metrics(Collector):
             for state in STATES:
                 self._state.set((each.name, state), state == each.state)
 
-    def partitions_at(self, held: Mapping[str, Sequence[ShareFacts]], head: int | None) -> None:
+    def partitions_at(self, projectors: Mapping[str, ProjectorFacts], head: int | None) -> None:
         """What this process folds now, of each read model that it can fold."""
         for gauge in (self._held, self._partition_position, self._partition_lag, self._partition_epoch):
             gauge.clear()
-        for name, shares in held.items():
-            self._held.set((name,), len(shares))
-            for share in shares:
+        for name, projector in projectors.items():
+            self._held.set((name,), len(projector.shares))
+            self._taken_over.set((name,), projector.taken_over)
+            for share in projector.shares:
                 labels = name, str(share.partition)
                 self._partition_position.set(labels, share.position)
                 self._partition_epoch.set(labels, share.epoch)

@@ -111,25 +111,31 @@ def findings_about_server(report: ServerReport, postgres_tls: str) -> list[Findi
     return found
 
 
-def findings_about_checkpoints(names: Sequence[str], checkpoints: Mapping[str, Checkpoint], head: int) -> list[Finding]:
-    """Whether the read models belong to this event log: none may know more than it."""
+def findings_about_checkpoints(
+    names: Sequence[str], checkpoints: Mapping[str, Checkpoint], head: int | None
+) -> list[Finding]:
+    """How far the read models are, and whether they belong to this event log: none may know more than it.
+
+    `head` is the log's end, None where it can't be seen.
+    """
     found: list[Finding] = []
+    of = "" if head is None else f" of {head}"
     for name in names:
         checkpoint = checkpoints.get(name)
         if checkpoint is None:
             found.append(_ok(name, "not folded yet; a service will"))
-        elif max(checkpoint.positions) > head:
+        elif head is not None and max(checkpoint.positions) > head:
             text = f"stands at position {max(checkpoint.positions)}, the event log ends at {head}"
             cure = f'they belong to different histories: restore the log, or run "twofold read-models rebuild {name}"'
             found.append(_fail(name, text, cure))
         elif checkpoint.paused:
-            text = f"paused at position {checkpoint.position} of {head}"
+            text = f"paused at position {checkpoint.position}{of}"
             found.append(_warn(name, text, f'run "twofold read-models resume {name}"'))
         elif checkpoint.error:
-            text = f"failed at position {checkpoint.position} of {head}: {checkpoint.error}"
+            text = f"failed at position {checkpoint.position}{of}: {checkpoint.error}"
             found.append(_warn(name, text, "mend its handler and deploy; nothing was skipped"))
         else:
-            found.append(_ok(name, f"at position {checkpoint.position} of {head}"))
+            found.append(_ok(name, f"at position {checkpoint.position}{of}"))
     return found
 
 

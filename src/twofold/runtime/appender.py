@@ -55,7 +55,7 @@ class Appender:
         except Exception as error:
             outcomes = StoreUnavailableError("event log", repr(error))
         self._under_way.discard(asyncio.current_task())  # pyright: ignore[reportArgumentType] - this is a task
-        self._probe.append_done(len(commits), sum(len(each.events) for each in commits), perf_counter() - started)
+        self._probe.append_done(commits, outcomes, perf_counter() - started)
         settle(outcomes)
 
     @property

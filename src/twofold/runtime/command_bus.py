@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import os
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any, assert_never
@@ -29,7 +29,18 @@ from twofold.errors import (
     TwofoldError,
 )
 from twofold.messages import Command, Metadata
-from twofold.ports import Appended, Clock, CommandRecord, Conflict, Duplicate, EventLog, NewRecord, Outcome, Probe
+from twofold.ports import (
+    Appended,
+    Clock,
+    CommandRecord,
+    Conflict,
+    Duplicate,
+    EventLog,
+    NewRecord,
+    Outcome,
+    Probe,
+    Tracer,
+)
 from twofold.runtime.aggregates import Aggregates
 from twofold.runtime.appender import Appender
 from twofold.runtime.first_answers import FirstAnswers
@@ -68,9 +79,10 @@ class CommandBus:
         clock: Clock,
         probe: Probe,
         settings: Settings,
+        tracer: Tracer | None = None,
     ) -> None:
         self._app, self._log, self._aggregates = app, log, aggregates
-        self._clock, self._probe, self._settings = clock, probe, settings
+        self._clock, self._probe, self._settings, self._tracer = clock, probe, settings, tracer
         self._codec: EventCodec = app.codec
         self._appender = Appender(log, probe)
         self._answers = FirstAnswers(settings.aggregate_cache_size)
@@ -163,7 +175,8 @@ class CommandBus:
             if room <= 0:
                 break
             del self._ready[id(lane)]
-            batch += lane.decide(self._codec, now, now_us, new_id, room, self._settings.command_timeout_s)
+            timeout_s = self._settings.command_timeout_s
+            batch += lane.decide(self._codec, now, now_us, new_id, room, timeout_s, self._tracer)
         if batch:
             self._appender.append([each.commit for each in batch], lambda outcomes: self._settle(batch, outcomes))
         if self._ready:
@@ -324,12 +337,19 @@ def _record(name: str, command_id: str, text: bytes) -> NewRecord:
 
 
 def _completed(given: Metadata | None, name: str, command_id: str | None) -> Metadata:
-    """The caller's metadata with what Twofold adds: a command without a correlation id starts a conversation."""
+    """The caller's metadata with what Twofold adds: a command without a correlation id starts a conversation, and one
+    without a cause is what its events were caused by."""
     this = command_id or (given.command_id if given else "") or new_id()
     correlation = given.correlation_id if given and given.correlation_id else this
     if given is None:
         return Metadata(command=name, command_id=this, correlation_id=correlation, causation_id=this)
-    extra: Mapping[str, str] = given.extra
     return Metadata(
-        command=name, command_id=this, correlation_id=correlation, causation_id=this, actor=given.actor, extra=extra
+        command=name,
+        command_id=this,
+        correlation_id=correlation,
+        causation_id=given.causation_id or this,
+        actor=given.actor,
+        extra=given.extra,
+        traceparent=given.traceparent,
+        tracestate=given.tracestate,
     )

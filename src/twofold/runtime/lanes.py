@@ -25,7 +25,7 @@ from twofold.errors import (
     WrongExpectedVersionError,
 )
 from twofold.messages import Command, Event, Metadata
-from twofold.ports import Commit, NewRecord
+from twofold.ports import Commit, NewRecord, Tracer
 from twofold.streams import StreamId
 
 __all__ = ["Decided", "Lane", "Refusal", "Wish"]
@@ -158,7 +158,14 @@ class Lane:
         return every is not None and self.state is not None and self.version - self.snapshot_version >= every
 
     def decide(
-        self, codec: EventCodec, now: datetime, now_us: int, new_id: Callable[[], str], limit: int, timeout_s: float
+        self,
+        codec: EventCodec,
+        now: datetime,
+        now_us: int,
+        new_id: Callable[[], str],
+        limit: int,
+        timeout_s: float,
+        tracer: Tracer | None = None,
     ) -> list[Decided]:
         """Decide waiting commands, at most `limit`, each on the state that the one before it left; not those that
         have waited longer than `timeout_s`."""
@@ -172,8 +179,13 @@ class Lane:
                 continue  # its sender is gone; nothing was decided, so nothing is lost
             if wish.since < oldest:
                 wish.future.set_exception(CommandTimeoutError(wish.handler.command.stored_name, timeout_s))
-            else:
+            elif tracer is None:
                 run.append(self._decide(wish, codec, now, now_us, new_id))
+            else:
+                started = perf_counter()
+                run.append(decided := self._decide(wish, codec, now, now_us, new_id))
+                code = decided.refusal.code if decided.refusal else "ok"
+                tracer.decided(wish.metadata, code, perf_counter() - started)
         self.busy = bool(run)
         return run
 

@@ -10,12 +10,13 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import structlog
 
 from twofold.application import Application
 from twofold.errors import RebuildUnderWayError, UnknownReadModelError, WrongRoleError
 from twofold.messages import Command, Metadata, Query
-from twofold.ports import Checkpoint, Clock, EventLog, Leases, Probe, ReadStore, RowReader, Snapshots
+from twofold.ports import Checkpoint, Clock, EventLog, Leases, Probe, ReadStore, RowReader, Snapshots, Tracer
 from twofold.runtime.aggregates import Aggregates
 from twofold.runtime.command_bus import Accepted, CommandBus
 from twofold.runtime.partitions import Partitions
@@ -27,6 +28,7 @@ from twofold.runtime.upkeep import Upkeep
 from twofold.runtime.watch import Watch
 from twofold.settings import Role, Settings
 from twofold.streams import Position
+from twofold.trace_context import TraceContext
 
 __all__ = ["Stores", "System"]
 
@@ -68,9 +70,10 @@ class System:
         probe: Probe,
         holder: str = "this process",
         publish: Callable[[Mapping[str, Any]], None] = lambda facts: None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.app, self.settings, self.stores, self.role = app, settings, stores, role
-        self.clock, self.probe, self.holder, self.publish = clock, probe, holder, publish
+        self.clock, self.probe, self.holder, self.publish, self.tracer = clock, probe, holder, publish, tracer
         self.progress = {name: Progress(model.table) for name, model in app.read_models.items()}
         self._tasks: list[asyncio.Task[None]] = []
         self._folding: list[asyncio.Task[None]] = []
@@ -86,7 +89,7 @@ class System:
     def _make_commands(self) -> CommandBus:
         log, snapshots = self.log, _needed(self.stores.snapshots, "snapshots")
         aggregates = Aggregates(log, snapshots, self.app.codec, cache_size=self.settings.aggregate_cache_size)
-        return CommandBus(self.app, log, aggregates, self.clock, self.probe, self.settings)
+        return CommandBus(self.app, log, aggregates, self.clock, self.probe, self.settings, self.tracer)
 
     def _make_queries(self) -> QueryBus:
         return QueryBus(self.app, _needed(self.stores.reader, "reader"), self.progress, self.probe, self.settings)
@@ -139,19 +142,37 @@ class System:
         """
         if self._commands is None:
             raise WrongRoleError(self.role, Role.COMMAND)
-        return await self._commands.send(
-            command, command_id=command_id, expected_version=expected_version, metadata=metadata
-        )
+        if self.tracer is None:
+            return await self._commands.send(
+                command, command_id=command_id, expected_version=expected_version, metadata=metadata
+            )
+        parent = _place(metadata)
+        with self.tracer.begin(f"command {type(command).stored_name}", parent=parent) as span:
+            accepted = await self._commands.send(
+                command,
+                command_id=command_id,
+                expected_version=expected_version,
+                metadata=_placed(metadata, span.trace),
+            )
+            span.note({"twofold.stream": str(accepted.stream), "twofold.position": accepted.position})
+            return accepted
 
     async def ask(self, query: Query[A], *, after: int | None = None, wait_s: float | None = None) -> A:
         """The query's answer; with `after` it reflects that position or a later one, waited for `wait_s` seconds."""
         return (await self.answer(query, after=after, wait_s=wait_s)).value
 
-    async def answer(self, query: Query[A], *, after: int | None = None, wait_s: float | None = None) -> Answered[A]:
-        """The query's answer with the position that it reflects."""
+    async def answer(
+        self, query: Query[A], *, after: int | None = None, wait_s: float | None = None, correlation_id: str = ""
+    ) -> Answered[A]:
+        """The query's answer with the position that it reflects. A bug in its function is logged under the id."""
         if self._queries is None:
             raise WrongRoleError(self.role, Role.QUERY)
-        return await self._queries.ask(query, after=after, wait_s=wait_s)
+        if self.tracer is None:
+            return await self._queries.ask(query, after=after, wait_s=wait_s, correlation_id=correlation_id)
+        with self.tracer.begin(f"query {type(query).stored_name}") as span:
+            answered = await self._queries.ask(query, after=after, wait_s=wait_s, correlation_id=correlation_id)
+            span.note({"twofold.position": answered.position})
+            return answered
 
     async def settle(self, timeout_s: float = 10.0) -> None:
         """Wait until every read model has folded all that is in the log now. TimeoutError names those that have not.
@@ -314,6 +335,16 @@ class System:
         await asyncio.gather(*(projector.stop() for projector in self.projectors.values()))
         if self._partitions is not None:
             await self._partitions.release()
+
+
+def _place(metadata: Metadata | None) -> TraceContext | None:
+    """Where in a trace the sender says that the command belongs."""
+    return None if metadata is None else TraceContext.parse(metadata.traceparent, metadata.tracestate)
+
+
+def _placed(metadata: Metadata | None, trace: TraceContext) -> Metadata:
+    given = metadata or Metadata()
+    return msgspec.structs.replace(given, traceparent=trace.traceparent, tracestate=trace.tracestate)
 
 
 def _needed(part: S | None, what: str) -> S:

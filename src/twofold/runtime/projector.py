@@ -70,6 +70,8 @@ class Projector:
         self._folder = Folder(model, model.table, app.codec, store)
         self._cohorts = Cohorts()
         self.error = ""
+        self.taken_over = 0
+        """Partitions that another worker took over while this one still folded them, since the start."""
         self._granted: Sequence[Share] | None = None
         self._resting: asyncio.Future[None] | None = None
         self._finishing = False
@@ -195,11 +197,12 @@ class Projector:
         try:
             if page:
                 await self._fold_all(cohort, page, at_head=at_head)
-                self._probe.fold_done(self.model.name, len(page), perf_counter() - started)
+                self._probe.fold_done(self.model.name, page, cohort.shares, perf_counter() - started)
             elif self._eager:
                 await self._save_position(cohort)
         except FencedError as error:
             logger.info("taken-over", read_model=self.model.name, error=str(error))
+            self.taken_over += len(cohort.shares)
             self._cohorts.lost(cohort)
             self._granted = None  # whatever was granted meanwhile may be what was lost
             self._on_news()

@@ -104,7 +104,9 @@ class QueryBus:
         self._gate = Gate("queries", settings.max_waiting_queries)
         self._deadlines = Deadlines(settings.query_timeout_s)
 
-    async def ask(self, query: Query[A], *, after: int | None = None, wait_s: float | None = None) -> Answered[A]:
+    async def ask(
+        self, query: Query[A], *, after: int | None = None, wait_s: float | None = None, correlation_id: str = ""
+    ) -> Answered[A]:
         """The answer, and the position that it reflects; at least `after`, waited for at most `wait_s` seconds.
 
         NotYetConsistentError when the read models don't come to `after` in time.
@@ -119,7 +121,7 @@ class QueryBus:
                     await self._reach(viewed, after, self._settings.consistency_wait_s if wait_s is None else wait_s)
                 position = Position(min([each.position for each in viewed], default=after or 0))
                 with self._deadlines:
-                    return Answered(await self._answer(kind, query), position)
+                    return Answered(await self._answer(kind, query, correlation_id), position)
         except TimeoutError:
             code = QueryTimeoutError.code
             raise QueryTimeoutError(kind.name, self._settings.query_timeout_s) from None
@@ -133,14 +135,14 @@ class QueryBus:
         """Take nothing new, and finish what was accepted."""
         await self._gate.drain()
 
-    async def _answer(self, kind: QueryType, query: Query[A]) -> A:
+    async def _answer(self, kind: QueryType, query: Query[A], correlation_id: str) -> A:
         views = {name: self._views[cls] for name, cls in kind.answer.views}
         try:
             return await kind.answer.function(query, **views)
         except TwofoldError:
             raise
         except Exception as error:
-            correlation_id = new_id()
+            correlation_id = correlation_id or new_id()
             logger.exception("answer-failed", query=kind.name, correlation_id=correlation_id)
             raise HandlerFailedError(kind.answer.name, correlation_id) from error
 

@@ -73,6 +73,18 @@ def test_requirements_are_the_extras_and_the_project_s(plain: Topology) -> None:
     assert text.splitlines()[1:] == [f"twofold[postgres]=={version('twofold')}", "holidays>=0.50"]
 
 
+@pytest.mark.parametrize(
+    "project",
+    [
+        PLAIN.replace("twofold>=0.1", "twofold[otel,postgres]>=0.1"),
+        f"{PLAIN}\n[tool.twofold.settings]\notlp_endpoint = 'http://collector:4318'",
+    ],
+)
+def test_images_send_traces_when_the_project_wants_them(project: str, tmp_path: Path) -> None:
+    files = image_files(topology_of(project, tmp_path), out="deploy", base=BASE)
+    assert f"twofold[otel,postgres]=={version('twofold')}" in files["deploy/requirements/postgres.txt"].splitlines()
+
+
 def test_a_lock_file_takes_their_place(tmp_path: Path) -> None:
     lock = "twofold[postgres]==0.1.0 \\\n    --hash=sha256:00\n"
     (tmp_path / "lock.txt").write_text(lock)

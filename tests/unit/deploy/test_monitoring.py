@@ -11,6 +11,7 @@ import yaml
 from tests.conftest import FindTool
 from twofold.deploy.monitoring import monitoring_files
 from twofold.deploy.topology import Topology
+from twofold.errors import TwofoldError
 from twofold.observability.metrics import METRICS, Metrics
 
 PROCESS = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
@@ -58,11 +59,24 @@ def test_there_are_alerts_for_lag_errors_and_saturation(topology: Topology) -> N
     assert {
         "TwofoldReadModelLags", "TwofoldReadModelFailed", "TwofoldNobodyFolds", "TwofoldServiceGone",
         "TwofoldCommandsFail", "TwofoldQueriesFail", "TwofoldClientsTurnedAway", "TwofoldCommandsSlow",
+        "TwofoldQueriesSlow", "TwofoldProcessBusy", "TwofoldProjectorsStandStill",
     } <= names  # fmt: skip
     for each in alerts(topology):
         assert set(each["annotations"]) == {"summary", "description"}
         assert each["labels"] == {"severity": each["labels"]["severity"], "application": "shop"}
         assert each["labels"]["severity"] in ("warning", "critical")
+
+
+def test_every_code_that_is_asked_for_is_one(topology: Topology) -> None:
+    asked = [each for text in expressions(topology) for each in re.findall(r'code=~?"([^"]+)"', text)]
+    codes = [each.code for each in all_errors(TwofoldError)]
+    wanted = [code for each in asked for code in each.split("|")]
+    assert wanted
+    assert [each for each in wanted if not any(re.fullmatch(each, code) for code in codes)] == []
+
+
+def all_errors(kind: type[TwofoldError]) -> list[type[TwofoldError]]:
+    return [kind, *(each for child in kind.__subclasses__() for each in all_errors(child))]
 
 
 def test_panels_do_not_overlap(plain: Topology) -> None:

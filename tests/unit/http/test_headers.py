@@ -3,16 +3,18 @@ import pytest
 from twofold.errors import InvalidCommandIdError
 from twofold.http.headers import (
     MAX_WAIT_S,
+    Conversation,
     by_name,
     check_json,
     command_id,
+    conversation,
     cookie_position,
-    correlation,
     expected_version,
     wait_s,
     wanted_position,
 )
 from twofold.http.problems import InvalidHeaderError, UnsupportedMediaTypeError
+from twofold.trace_context import TraceContext
 
 
 def test_a_repeated_header_is_one_value_with_commas() -> None:
@@ -125,15 +127,40 @@ def test_a_command_id_that_is_no_utf_8_is_refused() -> None:
 
 
 def test_the_correlation_id_is_found_under_both_names_and_kept_with_its_name() -> None:
-    assert correlation({b"x-correlation-id": b"a"}) == (b"x-correlation-id", b"a")
-    assert correlation({b"twofold-correlation-id": b"b", b"x-correlation-id": b"a"}) == (
+    assert conversation({b"x-correlation-id": b"a"}) == Conversation("a", (b"x-correlation-id", b"a"), was_brought=True)
+    assert conversation({b"twofold-correlation-id": b"b", b"x-correlation-id": b"a"}).echo == (
         b"twofold-correlation-id",
         b"b",
     )
-    assert correlation({}) is None
+
+
+def test_a_request_without_a_correlation_id_gets_one_of_its_own() -> None:
+    one, other = conversation({}), conversation({})
+    assert one.echo == (b"x-correlation-id", one.correlation_id.encode())
+    assert len(one.correlation_id) == 32
+    assert not one.was_brought
+    assert one.correlation_id != other.correlation_id
+
+
+def test_a_repeated_command_without_a_correlation_id_is_of_the_same_conversation() -> None:
+    assert conversation({b"idempotency-key": b"order-1"}).correlation_id == "order-1"
+    assert conversation({b"idempotency-key": "é".encode()}).correlation_id != "é"  # a header can't send it back
 
 
 @pytest.mark.parametrize("value", [b"", b"x" * 201, b"\xe9", b"a\tb"])
-def test_a_correlation_id_that_can_not_be_recorded_is_refused(value: bytes) -> None:
-    with pytest.raises(InvalidHeaderError, match="X-Correlation-Id"):
-        correlation({b"x-correlation-id": value})
+@pytest.mark.parametrize("name", [b"x-correlation-id", b"x-causation-id"])
+def test_an_id_that_can_not_be_recorded_is_refused(name: bytes, value: bytes) -> None:
+    with pytest.raises(InvalidHeaderError, match=name.decode().title()):
+        conversation({name: value})
+
+
+def test_the_cause_and_the_place_in_a_trace_are_taken_from_their_headers() -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    found = conversation({b"x-causation-id": b"17", b"traceparent": parent.encode(), b"tracestate": b"vendor=1"})
+    assert found.causation_id == "17"
+    assert found.trace == TraceContext(parent, "vendor=1")
+
+
+def test_a_place_in_a_trace_that_has_no_meaning_is_none_and_no_error() -> None:
+    assert conversation({b"traceparent": b"00-\xe9", b"tracestate": b"vendor=1"}).trace is None
+    assert conversation({b"tracestate": b"vendor=1"}).trace is None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.unit.observability.logging_state import as_before
 from twofold.errors import SettingsError
 from twofold.observability.logs import configure_logs
 from twofold.settings import Settings
@@ -14,11 +15,8 @@ from twofold.settings import Settings
 
 @pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    yield
-    root.handlers, root.level = before
-    structlog.reset_defaults()
+    with as_before():
+        yield
 
 
 class Terminal(io.StringIO):

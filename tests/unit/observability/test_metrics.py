@@ -1,12 +1,33 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.unit.runtime.parts import Stocked, commit
+from twofold.messages import RawEvent
 from twofold.observability.metrics import METRICS, MOST_LABEL_SETS, Metrics
 from twofold.operations.read_models import ReadModelStatus
 from twofold.ports import Share
 from twofold.streams import Position
 
 Labels = dict[str, str]
+
+TWO_EVENTS = commit(Stocked(sku="mug", units=1), Stocked(sku="mug", units=1))
+
+
+@dataclass(frozen=True)
+class Folding:
+    """What a projector folds."""
+
+    shares: Sequence[Share]
+    taken_over: int = 0
+
+
+def page_of(events: int) -> list[RawEvent]:
+    return [
+        RawEvent(Position(each), "product-mug", each, "Stocked", 1, b"{}", b"{}", 0) for each in range(1, events + 1)
+    ]
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -34,7 +55,7 @@ def test_commands_and_queries_are_counted_by_name_and_code() -> None:
 def test_a_histogram_is_cumulative_and_a_bound_belongs_to_its_bucket() -> None:
     metrics = Metrics()
     for commands in (1, 2, 3, 1_000):
-        metrics.append_done(commands, commands * 2, 0.004)
+        metrics.append_done([TWO_EVENTS] * commands, [], 0.004)
     counts = [
         value(metrics, "twofold_append_batch_commands_bucket", le=le) for le in ("1.0", "2.0", "4.0", "512.0", "+Inf")
     ]
@@ -50,7 +71,7 @@ def status(name: str, state: str) -> ReadModelStatus:
 
 def test_read_models_are_shown_as_they_stand_at_the_scrape() -> None:
     metrics = Metrics()
-    metrics.fold_done("Balance", 5, 0.01)
+    metrics.fold_done("Balance", page_of(5), [], 0.01)
     metrics.read_models_at([status("Balance", "failed"), status("Gone", "running")], 10)
     metrics.read_models_at([status("Balance", "failed")], 10)
     assert value(metrics, "twofold_folded_events_total", read_model="Balance") == 5
@@ -74,13 +95,16 @@ def test_where_the_log_can_not_be_seen_there_is_a_position_and_no_lag() -> None:
 
 def test_partitions_are_shown_while_they_are_held_here() -> None:
     metrics = Metrics()
-    metrics.partitions_at({"Balance": [Share(0, 3, Position(7)), Share(2, 5, Position(10))], "Other": []}, 10)
+    both = Folding([Share(0, 3, Position(7)), Share(2, 5, Position(10))], taken_over=2)
+    metrics.partitions_at({"Balance": both, "Other": Folding([])}, 10)
     assert value(metrics, "twofold_partitions_held", read_model="Balance") == 2
     assert value(metrics, "twofold_partitions_held", read_model="Other") == 0
     assert value(metrics, "twofold_partition_lag_events", read_model="Balance", partition="0") == 3
     assert value(metrics, "twofold_partition_position", read_model="Balance", partition="2") == 10
     assert value(metrics, "twofold_partition_epoch", read_model="Balance", partition="2") == 5
-    metrics.partitions_at({"Balance": [Share(2, 5, Position(10))]}, 10)
+    assert value(metrics, "twofold_partitions_taken_over_total", read_model="Balance") == 2
+    assert value(metrics, "twofold_partitions_taken_over_total", read_model="Other") == 0
+    metrics.partitions_at({"Balance": Folding([Share(2, 5, Position(10))])}, 10)
     assert not [labels for _, labels in samples(metrics) if ("partition", "0") in labels]
 
 

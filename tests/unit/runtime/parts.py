@@ -28,6 +28,7 @@ from twofold import (
     handle,
     on,
 )
+from twofold.errors import TwofoldError
 from twofold.messages import RawEvent
 from twofold.ports import (
     Clock,
@@ -325,14 +326,16 @@ class Seen:
     def command_done(self, command: str, code: str, seconds: float) -> None:
         self.commands.append((command, code))
 
-    def append_done(self, commands: int, events: int, seconds: float) -> None:
-        self.appends.append((commands, events))
+    def append_done(
+        self, commits: Sequence[Commit], outcomes: Sequence[Outcome] | TwofoldError, seconds: float
+    ) -> None:
+        self.appends.append((len(commits), sum(len(each.events) for each in commits)))
 
     def query_done(self, query: str, code: str, seconds: float) -> None:
         self.queries.append((query, code))
 
-    def fold_done(self, read_model: str, events: int, seconds: float) -> None:
-        self.folds.append((read_model, events))
+    def fold_done(self, read_model: str, page: Sequence[RawEvent], shares: Sequence[Share], seconds: float) -> None:
+        self.folds.append((read_model, len(page)))
 
 
 def command_bus(

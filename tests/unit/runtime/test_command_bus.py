@@ -97,6 +97,22 @@ async def test_events_carry_who_asked_what_and_when() -> None:
     assert recorded.recorded_at == clock.now()
 
 
+async def test_events_carry_what_caused_the_command_and_its_place_in_a_trace() -> None:
+    log = Log()
+    bus = command_bus(log)
+    given = Metadata(causation_id="17", traceparent="00-1-2-01", tracestate="vendor=1")
+    await bus.send(Stock(sku="mug"), command_id="k1", metadata=given)
+    (event,) = await log.events()
+    assert app.codec.recorded(event).metadata == Metadata(
+        command="Stock",
+        command_id="k1",
+        correlation_id="k1",
+        causation_id="17",
+        traceparent="00-1-2-01",
+        tracestate="vendor=1",
+    )
+
+
 async def test_a_command_without_ids_starts_a_conversation_of_its_own() -> None:
     log = Log()
     bus = command_bus(log)

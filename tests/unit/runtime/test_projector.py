@@ -275,6 +275,7 @@ async def test_a_worker_that_has_lost_its_share_asks_for_another_and_folds_nothi
         await filled(parts.log, BOUGHT)
         await parts.reached(3)
         assert await parts.row() == Sales(sku="mug", units=3, buyers=["ann", "bob", "ann"])
+        assert parts.projector.taken_over == 1
 
 
 async def test_a_log_that_cannot_be_read_is_tried_again() -> None:

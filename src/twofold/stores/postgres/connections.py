@@ -153,7 +153,7 @@ class Connections:
         connections = cls(
             f"{label} {target.place}", target, size=size, session={**_limits(target, limit_s), **(session or {})}
         )
-        logger.info("postgres-opened", store=connections.store, component=component, tls=target.tls, size=size)
+        logger.debug("postgres-pool", store=connections.store, component=component, size=size)
         try:
             yield connections
         finally:
@@ -163,6 +163,12 @@ class Connections:
     def timeout_s(self) -> float:
         """What a call may take unless it says otherwise."""
         return self._target.timeout_s
+
+    def tell(self, connection: Connection) -> None:
+        """Log what it is connected to, as whom, and how that is protected: once for each store at a start."""
+        info = connection.info
+        version = info.parameter_status("server_version")
+        logger.info("postgres-opened", store=self.store, version=version, user=info.user, tls=self._target.tls)
 
     @asynccontextmanager
     async def lend(self, timeout_s: float | None = None) -> AsyncGenerator[Connection]:

@@ -79,7 +79,7 @@ class PostgresReadStore:
             session={**BY_KEY, "synchronous_commit": "off"},
         )
         async with opening as connections:
-            await SCHEMA.check(connections)
+            await SCHEMA.check(connections, tell=settings.event_log_at != settings.read_store_at)
             await check_encoding(connections)
             store = cls(connections)
             try:

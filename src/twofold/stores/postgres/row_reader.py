@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 
 from twofold.errors import StoreError, StoreUnavailableError, TwofoldError
 from twofold.ports import Checkpoint, Find
-from twofold.settings import Settings
+from twofold.settings import Role, Settings
 from twofold.stores.moves import Moves
 from twofold.stores.postgres.columns import parameter
 from twofold.stores.postgres.connections import Connection, Connections, is_lost, translated
@@ -69,7 +69,7 @@ class PostgresRowReader:
             connecting(component="finds", size=FINDING_CONNECTIONS) as finding,
             connecting(component="sql", size=SQL_CONNECTIONS) as foreign,
         ):
-            await SCHEMA.check(keyed)
+            await SCHEMA.check(keyed, tell=role.endswith(Role.QUERY))
             await check_encoding(keyed)
             await guard(keyed, role)
             reader = cls(keyed, finding, foreign, settings)

@@ -46,9 +46,19 @@ class Schema:
         """The schema's number once every step is done."""
         return len(self.steps)
 
-    async def check(self, connections: Connections) -> None:
-        """UnknownSchemaError, or ForeignStoreError, unless the database is at exactly this schema."""
-        found = await connections.read(self.found)
+    async def check(self, connections: Connections, *, tell: bool = True) -> None:
+        """UnknownSchemaError, or ForeignStoreError, unless the database is at exactly this schema.
+
+        With `tell` it is logged what was opened: not where another part of the process has told so of this database.
+        """
+
+        async def look(connection: Connection) -> int:
+            found = await self.found(connection)
+            if tell and found == self.number:
+                connections.tell(connection)
+            return found
+
+        found = await connections.read(look)
         if found != self.number:
             raise self._unknown(connections.store, found)
 
