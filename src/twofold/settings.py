@@ -105,6 +105,9 @@ class Settings:
     """Everything that can be set: `TWOFOLD_HTTP_PORT` sets `http_port`, and `TWOFOLD_HTTP_PORT_FILE` a file with it."""
 
     app: str = _setting("", "the application, as module:attribute")
+    include: str = _setting(
+        "", "names of the components that this service has, with commas between: Order,Product; empty: all"
+    )
     event_log: str = _setting(
         DEFAULT_EVENT_LOG, "the event log: sqlite:///file (//// if absolute), postgresql://… or memory:"
     )
@@ -137,6 +140,11 @@ class Settings:
     drain_timeout_s: float = _setting(4.0, "seconds to finish accepted work when the process is told to stop")
     log_level: str = _setting("info", "least severity that is logged: debug, info, warning, error")
     log_format: str = _setting("auto", "json, text, or auto: text on a terminal and JSON elsewhere")
+
+    @property
+    def included(self) -> tuple[str, ...]:
+        """The names of `include`; none for everything."""
+        return tuple(name for each in self.include.split(",") if (name := each.strip()))
 
     @property
     def event_log_at(self) -> Place:

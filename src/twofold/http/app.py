@@ -27,7 +27,7 @@ from twofold.http.queries import QUERY_METHODS, Queries
 from twofold.observability.metrics import Metrics
 from twofold.runtime.lifecycle import System
 from twofold.settings import Role, Settings
-from twofold.wiring import connect
+from twofold.wiring import connect, included_part
 
 __all__ = ["HttpDoor", "asgi"]
 
@@ -51,7 +51,8 @@ class HttpDoor:
     """One application over HTTP. `lifespan` starts and stops the system behind it; `strict` is as `connect` has it."""
 
     def __init__(self, app: Application, settings: Settings, role: Role = Role.ALL, *, strict: bool = False) -> None:
-        self.app, self.settings, self.role, self._strict = app, settings, role, strict
+        self.app = app = included_part(app, settings, role)
+        self.settings, self.role, self._strict = settings, role, strict
         self.metrics = Metrics(role=role, application=app.name)
         self._system: System | None = None
         self._operator: OperatorDoor | None = None
