@@ -250,13 +250,17 @@ class UnavailableError(TwofoldError):
 
 
 class OverloadedError(UnavailableError):
-    """More work is waiting than the limit allows. Nothing was done with this call."""
+    """More work is waiting, or at work, than the limit allows. Nothing was done with this call.
+
+    `waited_s` is how long it waited in vain for a place.
+    """
 
     code = "overloaded"
 
-    def __init__(self, what: str, limit: int) -> None:
-        self.what, self.limit = what, limit
-        super().__init__(f"{limit} {what} are waiting already; nothing was done (try again in a second)")
+    def __init__(self, what: str, limit: int, waited_s: float = 0.0) -> None:
+        self.what, self.limit, self.waited_s = what, limit, waited_s
+        reason = f"are at work, and none was done within {waited_s:g} seconds" if waited_s else "are waiting already"
+        super().__init__(f"{limit} {what} {reason}; nothing was done (try again in a second)")
 
 
 class StoppingError(UnavailableError):
