@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from twofold.aggregate import Aggregate, AggregateType, Handler
 from twofold.codec import EventCodec, MessageCodec, Upcaster
 from twofold.declarations import check_fields
-from twofold.errors import DeclarationError, UnknownMessageError
+from twofold.errors import DeclarationError, UnknownMessageError, WrongServiceError
 from twofold.messages import Command, Event, Query, is_message
 from twofold.query import AnswerType, answer_of, is_answer
 from twofold.read_model import ReadModel, ReadModelType
@@ -65,6 +65,8 @@ class Application:
         self.queries = _by_name("queries", self._query_types(), lambda each: each.name)
         self.events = _by_name("events", self._event_types(), lambda each: each.stored_name)
         self.codec = EventCodec(self.events.values(), self.upcasters)
+        self._whole = self
+        self._included = ""
         self._handlers = {each.handler.command: each for each in self.commands.values()}
         self._answers = {each.answer.query: each for each in self.queries.values()}
 
@@ -72,19 +74,20 @@ class Application:
         return f"<Application {self.name}>"
 
     def command_type(self, command: type[Command]) -> CommandType:
-        """How this class of command is handled; UnknownMessageError when no listed aggregate does."""
+        """How this class of command is handled; UnknownMessageError when no listed aggregate does, WrongServiceError
+        when one does that is left out here."""
         found = self._handlers.get(command)
         return found or self.command_named(command.stored_name)
 
     def command_named(self, name: str) -> CommandType:
-        return _named("command", self.commands, name)
+        return self._named("command", self.commands, self._whole.commands, name)
 
     def query_type(self, query: type[Query[Any]]) -> QueryType:
         found = self._answers.get(query)
         return found or self.query_named(query.stored_name)
 
     def query_named(self, name: str) -> QueryType:
-        return _named("query", self.queries, name)
+        return self._named("query", self.queries, self._whole.queries, name)
 
     def check(self) -> tuple[Gap, ...]:
         """Every gap between the declarations, errors first."""
@@ -98,6 +101,7 @@ class Application:
         the read models that it views. All events and upcasters stay: the log is one. DeclarationError for a name that
         is none of these.
         """
+        names = tuple(names)
         wanted = [self._component_named(name) for name in names]
         rows = {each.cls for each in wanted if isinstance(each, ReadModelType)}
         answers = [
@@ -107,12 +111,23 @@ class Application:
         ]
         viewed = [view for each in answers for _, view in each.answer.views]
         kept: list[Component] = [each.cls for each in wanted if not isinstance(each, QueryType)]
-        return Application(
+        part = Application(
             self.name,
             [*kept, *viewed, *(each.answer.function for each in answers), *self.events.values(), *self.upcasters],
         )
+        part._whole, part._included = self._whole, ", ".join(names)
+        return part
 
     # --- reading the list ---
+
+    def _named(self, kind: str, known: dict[str, T], whole: dict[str, T], name: str) -> T:
+        found = known.get(name)
+        if found is not None:
+            return found
+        if name in whole:
+            raise WrongServiceError(kind, name, self._included)
+        nearest = difflib.get_close_matches(name[:100], whole, n=1)
+        raise UnknownMessageError(kind, name, nearest[0] if nearest else None)
 
     def _component_named(self, name: str) -> AggregateType | ReadModelType | QueryType:
         known = {each.cls.__name__: each for each in self.aggregates.values()} | self.aggregates
@@ -240,11 +255,3 @@ def _by_name(what: str, found: Iterable[T], name_of: Callable[[T], str]) -> dict
             raise DeclarationError(f"two {what} are named {name!r}: {named[name]} and {each}; give one name=...")
         named[name] = each
     return named
-
-
-def _named(kind: str, known: dict[str, T], name: str) -> T:
-    found = known.get(name)
-    if found is None:
-        nearest = difflib.get_close_matches(name[:100], known, n=1)
-        raise UnknownMessageError(kind, name, nearest[0] if nearest else None)
-    return found

@@ -26,6 +26,7 @@ TwofoldError
 │   ├── StoreUnavailableError   the disk is full, the file can't be written …
 │   └── UnknownOutcomeError     the append may or may not have been done
 ├── WrongRoleError              another service of the system does this
+│   └── WrongServiceError       a service of the same role, with other components
 ├── HandlerFailedError          a handler raised something that is a bug
 ├── UndecodableEventError       a stored event can't be read by this application
 ├── UnfoldableEventError        a read model can't take an event; it stands before it
@@ -82,6 +83,7 @@ __all__ = [
     "UnknownStreamError",
     "WrongExpectedVersionError",
     "WrongRoleError",
+    "WrongServiceError",
 ]
 
 
@@ -248,13 +250,17 @@ class UnavailableError(TwofoldError):
 
 
 class OverloadedError(UnavailableError):
-    """More work is waiting than the limit allows. Nothing was done with this call."""
+    """More work is waiting, or at work, than the limit allows. Nothing was done with this call.
+
+    `waited_s` is how long it waited in vain for a place.
+    """
 
     code = "overloaded"
 
-    def __init__(self, what: str, limit: int) -> None:
-        self.what, self.limit = what, limit
-        super().__init__(f"{limit} {what} are waiting already; nothing was done (try again in a second)")
+    def __init__(self, what: str, limit: int, waited_s: float = 0.0) -> None:
+        self.what, self.limit, self.waited_s = what, limit, waited_s
+        reason = f"are at work, and none was done within {waited_s:g} seconds" if waited_s else "are waiting already"
+        super().__init__(f"{limit} {what} {reason}; nothing was done (try again in a second)")
 
 
 class StoppingError(UnavailableError):
@@ -447,6 +453,20 @@ class WrongRoleError(TwofoldError):
     def __init__(self, role: str, wanted: str) -> None:
         self.role, self.wanted = role, wanted
         super().__init__(f"this service has the role {role}; nothing was done (send it to a service of role {wanted})")
+
+
+class WrongServiceError(WrongRoleError):
+    """This service includes a part of the application, and the command or query is in another. Nothing was done."""
+
+    code = "wrong-service"
+
+    def __init__(self, kind: str, name: str, included: str) -> None:
+        self.kind, self.name, self.included = kind, name, included
+        TwofoldError.__init__(
+            self,
+            f"this service has only {included}; nothing was done (send it to the service that includes the {kind} "
+            f"{shortened(name)})",
+        )
 
 
 class UnknownReadModelError(StoreError):

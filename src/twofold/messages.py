@@ -5,6 +5,7 @@ Commands and queries refuse unknown fields, events ignore them: a reader is tole
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, dataclass_transform
@@ -47,10 +48,13 @@ else:
         The garbage collector leaves messages alone (`gc=False`): frozen values form no cycles, a fold makes millions.
         """
 
-        def __new__(mcls, class_name, bases, namespace, /, *, name=None, version=1, **options):
+        def __new__(mcls, class_name, bases, namespace, /, *, name=None, version=1, stale_ok_s=None, **options):
             is_base = msgspec.Struct in bases  # Command, Event and Query themselves, which may set options
             if not is_base:
                 _check_keywords(class_name, name, version, options)
+                _check_staleness(class_name, bases, stale_ok_s)
+            if stale_ok_s is not None:  # else it is inherited
+                namespace["stale_ok_s"] = stale_ok_s
             namespace["stored_name"] = class_name if name is None else name
             namespace["schema_version"] = version
             try:
@@ -59,7 +63,7 @@ else:
                 )
             except TypeError as error:
                 raise DeclarationError(f"{class_name}: {error}") from None
-            if taken := {"stored_name", "schema_version"}.intersection(made.__struct_fields__):
+            if taken := {"stored_name", "schema_version", "stale_ok_s"}.intersection(made.__struct_fields__):
                 raise DeclarationError(f"{class_name}: {min(taken)!r} is not free for a field; give it another name")
             return made
 
@@ -69,12 +73,22 @@ else:
 def _check_keywords(class_name: str, name: Any, version: Any, options: Mapping[str, Any]) -> None:
     if options:
         raise DeclarationError(
-            f"{class_name}: {min(options)!r} is no keyword of a message; there are name and, for events, version"
+            f"{class_name}: {min(options)!r} is no keyword of a message; there are name, for events version, and for "
+            "queries stale_ok_s"
         )
     if name is not None and (not isinstance(name, str) or not name or not name.isprintable() or "/" in name):
         raise DeclarationError(f"{class_name}: name={name!r} can't be stored; use printable characters without /")
     if not isinstance(version, int) or version < 1:
         raise DeclarationError(f"{class_name}: version={version!r} is no schema version; use 1, 2, 3 …")
+
+
+def _check_staleness(class_name: str, bases: tuple[type[Any], ...], stale_ok_s: Any) -> None:
+    if stale_ok_s is None:
+        return
+    if not any(issubclass(base, Query) for base in bases):
+        raise DeclarationError(f"{class_name}: stale_ok_s is for queries; answers can be stale, and nothing else")
+    if not isinstance(stale_ok_s, int | float) or not 0 < stale_ok_s < math.inf:
+        raise DeclarationError(f"{class_name}: stale_ok_s={stale_ok_s!r} is no age of an answer; use seconds, as in 30")
 
 
 class Command(_Message, metaclass=MessageMeta, **({} if TYPE_CHECKING else {"forbid_unknown_fields": True})):
@@ -100,14 +114,19 @@ class Event(_Message, metaclass=MessageMeta):
 
 
 class Query(_Message, Generic[A], metaclass=MessageMeta, **({} if TYPE_CHECKING else {"forbid_unknown_fields": True})):
-    """A question with a typed answer: `class OrdersOf(Query[list[Order]]): customer: str`."""
+    """A question with a typed answer: `class OrdersOf(Query[list[Order]]): customer: str`.
+
+    `class OrdersOf(Query[list[Order]], stale_ok_s=30)` allows that over HTTP an answer of the last 30 seconds is given
+    again when there can be no new one.
+    """
 
     stored_name: ClassVar[str]
     schema_version: ClassVar[int]
+    stale_ok_s: ClassVar[float | None] = None
 
     if TYPE_CHECKING:
 
-        def __init_subclass__(cls, *, name: str | None = None) -> None: ...
+        def __init_subclass__(cls, *, name: str | None = None, stale_ok_s: float | None = None) -> None: ...
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -116,6 +116,9 @@ class Settings:
     """Everything that can be set: `TWOFOLD_HTTP_PORT` sets `http_port`, and `TWOFOLD_HTTP_PORT_FILE` a file with it."""
 
     app: str = _setting("", "the application, as module:attribute")
+    include: str = _setting(
+        "", "names of the components that this service has, with commas between: Order,Product; empty: all"
+    )
     event_log: str = _setting(
         DEFAULT_EVENT_LOG, "the event log: sqlite:///file (//// if absolute), postgresql://… or memory:"
     )
@@ -134,6 +137,12 @@ class Settings:
     http_max_connections: int = _setting(2_000, "connections served at once; more are answered 503")
     max_waiting_commands: int = _setting(10_000, "commands accepted and not yet answered; more are refused")
     max_waiting_queries: int = _setting(2_000, "queries accepted and not yet answered; more are refused")
+    adaptive_limits: bool = _setting(
+        True, "find by measuring how many commands and queries are worked on at once; false: as many as may wait"
+    )
+    overload_delay_s: float = _setting(0.1, "seconds by which what is at work may hold itself up before less is let in")
+    command_wait_s: float = _setting(0.5, "seconds that a command over the limit waits before it is refused")
+    query_wait_s: float = _setting(0.2, "seconds that a query over the limit waits before it is refused")
     command_attempts: int = _setting(50, "times a command is decided before a lost race is reported")
     command_timeout_s: float = _setting(4.0, "seconds that a command may wait before it is decided")
     append_batch_size: int = _setting(256, "most commands in one append")
@@ -142,9 +151,15 @@ class Settings:
     poll_s: float = _setting(1.0, "seconds between looks at the event log when no wake-up comes")
     consistency_wait_s: float = _setting(5.0, "seconds a query waits for its wanted position unless it says otherwise")
     query_timeout_s: float = _setting(30.0, "seconds a query may take")
+    stale_answers_bytes: int = _setting(
+        16_777_216, "most bytes of answers that are remembered for queries with stale_ok_s"
+    )
     lease_s: float = _setting(5.0, "seconds until a projector that is silent loses its partitions to another")
     position_cookie: bool = _setting(True, "let browsers read their own writes: a cookie with the last position")
     rebuild_changed: bool = _setting(True, "rebuild a read model at start when the code that folds it has changed")
+    drain_grace_s: float = _setting(
+        0.0, "seconds that the process serves on, no longer ready, after it is told to stop"
+    )
     drain_timeout_s: float = _setting(4.0, "seconds to finish accepted work when the process is told to stop")
     log_level: str = _setting("info", "least severity that is logged: debug, info, warning, error")
     log_format: str = _setting("auto", "json, text, or auto: text on a terminal and JSON elsewhere")
@@ -152,6 +167,11 @@ class Settings:
     otlp_endpoint: str = _setting(
         "", "where traces are sent, by OTLP over HTTP; empty: as OTEL_* say, by default nowhere"
     )
+
+    @property
+    def included(self) -> tuple[str, ...]:
+        """The names of `include`; none for everything."""
+        return tuple(name for each in self.include.split(",") if (name := each.strip()))
 
     @property
     def event_log_at(self) -> Place:
@@ -185,7 +205,8 @@ class Settings:
         """Itself; SettingsError for a value that is out of range."""
         for each in dataclasses.fields(self):
             value = getattr(self, each.name)
-            if type(value) in (int, float) and not 0 < value < math.inf and each.name != "http_port":
+            least_is_0 = each.name in _MAY_BE_0 and value == 0
+            if type(value) in (int, float) and not 0 < value < math.inf and not least_is_0:
                 raise SettingsError(f"{variable_of(each.name)}={value}: must be more than 0; nothing was started")
         if not 0 <= self.http_port <= 65_535:
             raise SettingsError(f"TWOFOLD_HTTP_PORT={self.http_port}: a port is 0 to 65535; nothing was started")
@@ -199,6 +220,7 @@ class Settings:
         return self
 
 
+_MAY_BE_0 = ("http_port", "drain_grace_s")
 _CHOICES = {
     "log_level": ("debug", "info", "warning", "error"),
     "log_format": ("auto", "json", "text"),

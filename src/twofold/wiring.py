@@ -59,6 +59,7 @@ __all__ = [
     "check_places",
     "connect",
     "holder_of",
+    "included_part",
     "make_roles",
     "migrate",
     "open_event_log",
@@ -126,11 +127,12 @@ async def connect(
 
     Without settings they come from the environment (`TWOFOLD_EVENT_LOG` …), by default SQLite in `.twofold/`. A role
     other than ALL needs PostgreSQL; with `strict`, as `twofold serve` has it, also a user there that can't change
-    events. Leaving the block finishes what was accepted.
+    events. With `TWOFOLD_INCLUDE` only the components that it names run. Leaving the block finishes what was accepted.
 
     Without a `tracer`, traces are sent where the setting or the standard OTEL_* variables say, if they do.
     """
     settings = settings.checked() if settings else Settings.from_environment(os.environ)
+    app = included_part(app, settings, role)
     caller = role if strict or role is Role.ALL else f"embedded-{role}"
     async with _tracing(app, settings, role, tracer) as tracer, open_stores(settings, role, caller=caller) as stores:
         system = _system(app, settings, stores, role, clock=clock, probe=probe, tracer=tracer)
@@ -151,6 +153,29 @@ async def at_rest(app: Application, settings: Settings) -> AsyncGenerator[System
     role = Role.PROJECTOR if kinds == {StoreKind.POSTGRES} else Role.ALL
     async with open_stores(settings, role, caller=OPERATOR) as stores:
         yield _system(app, settings, stores, role)
+
+
+def included_part(app: Application, settings: Settings, role: Role) -> Application:
+    """The part of the application that the settings include: all of it unless they name something.
+
+    SettingsError for a name that is nothing that this role does.
+    """
+    names, nameable = settings.included, _nameable(app, role)
+    for name in names:
+        if name not in nameable:
+            known = ", ".join(dict.fromkeys(nameable)) or "nothing"
+            raise SettingsError(
+                f"TWOFOLD_INCLUDE={settings.include!r}: the role {role} of {app.name} has nothing named {name!r}; "
+                f"nothing was started (there is {known})"
+            )
+    return app.only(names) if names else app
+
+
+def _nameable(app: Application, role: Role) -> list[str]:
+    """What a service of the role may be told to include, by class names and stored names."""
+    names = [each.cls.__name__ for each in app.aggregates.values()] + [*app.aggregates] if role.decides else []
+    names += [*app.queries] if role.answers else []
+    return [*names, *app.read_models] if role.folds or role.answers else names
 
 
 def _system(

@@ -35,7 +35,7 @@ def test_every_keyword_of_a_class_is_documented(kind: type[Aggregate] | type[Rea
 
 
 def test_every_keyword_of_a_message_is_documented() -> None:
-    keywords = {"name", "version"}
+    keywords = {"name", "version", "stale_ok_s"}
     assert not [each for each in keywords if f"| `{each}=` |" not in section(TEXT, "Messages")]
 
 

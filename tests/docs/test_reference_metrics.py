@@ -9,6 +9,7 @@ from tests.unit.observability.test_metrics import Folding
 from twofold.observability.metrics import METRICS, STATES, Metrics
 from twofold.operations.read_models import ReadModelStatus
 from twofold.ports import Share
+from twofold.runtime.concurrency import Load
 from twofold.streams import Position
 
 
@@ -27,6 +28,8 @@ def observed() -> dict[str, tuple[str, set[str]]]:
     metrics.query_done("AccountsOf", "ok", 0.1)
     metrics.fold_done("Balance", [], [], 0.1)
     metrics.http_error("overloaded")
+    metrics.stale_answer("AccountsOf", "overloaded")
+    metrics.loads_at({"query": Load(8, 8, 3, {"full": 0, "wait": 2, "deadline": 1})})
     status = ReadModelStatus(name="Balance", checkpoint=1, head=1, lag_events=0, lag_s=0, state="running")
     metrics.read_models_at([status], 1)
     metrics.partitions_at({"Balance": Folding([Share(0, 1, Position(1))])}, 1)

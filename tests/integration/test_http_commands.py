@@ -100,6 +100,18 @@ async def test_an_if_match_without_meaning_is_refused(client: httpx.AsyncClient,
     assert response.json()["header"] == "If-Match"
 
 
+async def test_what_the_clients_time_does_not_suffice_for_is_not_begun(client: httpx.AsyncClient) -> None:
+    late = await client.post("/commands/Count", json={"counter_id": "a"}, headers={"Request-Timeout": "0"})
+    assert refusal(late) == (503, "command-timeout")
+    assert late.headers["retry-after"] == "1"
+    done = await client.post("/commands/Count", json={"counter_id": "a"}, headers={"Request-Timeout": "2.5"})
+    assert (done.status_code, done.json()["version"]) == (200, 2)
+    asked = await client.get("/queries/TotalOf?counter_id=a", headers={"Request-Timeout": "0"})
+    assert refusal(asked) == (503, "query-timeout")
+    wrong = await client.post("/commands/Count", json={"counter_id": "a"}, headers={"Request-Timeout": "soon"})
+    assert refusal(wrong) == (400, "invalid-header")
+
+
 @pytest.mark.parametrize("name", ["X-Correlation-ID", "Twofold-Correlation-Id"])
 async def test_the_correlation_id_is_recorded_and_sent_back(client: httpx.AsyncClient, name: str) -> None:
     response = await client.post("/commands/OpenCounter", json={"counter_id": "b"}, headers={name: "trip-7"})

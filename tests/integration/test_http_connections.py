@@ -193,6 +193,49 @@ async def test_a_query_that_waits_longer_than_a_head_may_take_is_left_alone() ->
         assert await client.problem() == (503, "not-yet-consistent")
 
 
+async def metrics_of(place: Place) -> str:
+    client = await place.connect()
+    await client.send("GET /metrics HTTP/1.1\r\n\r\n")
+    return (await client.answer())[2].decode()
+
+
+async def test_a_query_whose_client_has_gone_is_given_up() -> None:
+    async with listening() as place:
+        client = await place.connect()
+        head = "GET /queries/TotalOf?counter_id=a HTTP/1.1\r\nHost: x\r\nTwofold-After: 99\r\nPrefer: wait=30\r\n\r\n"
+        await client.send(head)
+        progress = place.server.door.system.progress["Total"]
+        async with asyncio.timeout(TIMEOUT_S):
+            while not progress.waited_for:
+                await asyncio.sleep(0.001)
+            await client.close()
+            while 'twofold_queries_total{code="cancelled",query="TotalOf"} 1.0' not in await metrics_of(place):
+                await asyncio.sleep(0.01)
+        assert not progress.waited_for
+
+
+async def test_a_process_that_leaves_serves_on_without_being_ready_and_ends_its_connections() -> None:
+    async with listening(dataclasses.replace(QUICK, drain_grace_s=30)) as place:
+        staying = await place.connect()
+        await staying.send("GET /readyz HTTP/1.1\r\n\r\n")
+        assert (await staying.answer())[0] == 200
+        place.server.should_exit = True
+        async with asyncio.timeout(TIMEOUT_S):
+            while True:
+                coming = await place.connect()
+                await coming.send("GET /readyz HTTP/1.1\r\n\r\n")
+                status, headers, _ = await coming.answer()
+                if status == 503:
+                    break
+                await asyncio.sleep(0.01)
+        assert headers["connection"] == "close"
+        assert await coming.is_closed()
+        await staying.send("GET /queries/Totals HTTP/1.1\r\n\r\n")
+        status, headers, _ = await staying.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        place.server.force_exit = True  # what a second Ctrl-C does
+
+
 async def test_a_head_without_end_is_refused() -> None:
     async with listening(dataclasses.replace(QUICK, http_header_timeout_s=10)) as place:
         client = await place.connect()

@@ -248,6 +248,23 @@ async def test_what_another_role_does_is_asked_of_a_service_of_that_role(role: R
         assert f"send it to a service of role {wanted}" in response.json()["detail"]
 
 
+async def test_a_service_of_a_part_serves_and_describes_that_part_and_names_the_rest_anothers() -> None:
+    async with serving(dataclasses.replace(MEMORY, include="Counter,TotalOf")) as (_, client):
+        assert (await client.post("/commands/OpenCounter", json={"counter_id": "a"})).status_code == 200
+        assert (await client.get("/queries/TotalOf?counter_id=a", headers={"Twofold-After": "1"})).status_code == 200
+        described = (await client.get("/openapi.json")).json()["paths"]
+        assert "/queries/TotalOf" in described
+        assert not {"/queries/Totals", "/queries/Crash"} & set(described)
+        for method in ("GET", "POST", "OPTIONS"):
+            refused = await client.request(method, "/queries/Totals")
+            assert (refused.status_code, refused.headers["content-type"]) == (404, "application/problem+json")
+        assert refused.json()["code"] == "wrong-service"
+        assert refused.json()["title"] == "Wrong service"
+    async with serving(dataclasses.replace(MEMORY, include="Total")) as (_, client):
+        refused = await client.post("/commands/Count", json={"counter_id": "a"})
+        assert (refused.status_code, refused.json()["code"]) == (404, "wrong-service")
+
+
 async def test_a_role_of_its_own_does_not_start_on_stores_of_one_process() -> None:
     for role in (Role.COMMAND, Role.QUERY, Role.PROJECTOR):
         with pytest.raises(SettingsError, match=f"the role {role} needs PostgreSQL"):

@@ -6,7 +6,7 @@ from examples import bank, shop
 from tests.unit.declared import module_of
 from twofold import Application, DeclarationError
 from twofold.application import Gap
-from twofold.errors import UnknownMessageError
+from twofold.errors import UnknownMessageError, WrongServiceError
 
 SLICE = """
 class Account(Aggregate, key="account_id"):
@@ -262,6 +262,21 @@ def test_every_part_reads_the_whole_log() -> None:
 def test_a_read_model_folds_alike_in_every_part() -> None:
     whole, alone = shop.app.read_models["OrderDetails"], shop.app.only(["OrderDetails"]).read_models["OrderDetails"]
     assert alone.table == whole.table
+
+
+def test_what_a_part_leaves_out_is_another_services_and_not_unknown() -> None:
+    found = shop.app.only(["Product", "BestSellers"])
+    with pytest.raises(WrongServiceError) as mistake:
+        found.command_named("IssueCreditNote")
+    assert str(mistake.value) == (
+        "this service has only Product, BestSellers; nothing was done (send it to the service that includes the "
+        "command 'IssueCreditNote')"
+    )
+    with pytest.raises(WrongServiceError, match="the query 'Countries'"):
+        found.query_named("Countries")
+    with pytest.raises(UnknownMessageError) as unknown:
+        found.only(["Product"]).command_named("IssueCreditNot")
+    assert unknown.value.nearest == "IssueCreditNote"
 
 
 @pytest.mark.parametrize(

@@ -105,11 +105,26 @@ def test_events_ignore_what_a_newer_writer_added() -> None:
         ),
         (
             "class Wrong(Command, key='order_id'): order_id: str",
-            "Wrong: 'key' is no keyword of a message; there are name and, for events, version",
+            "Wrong: 'key' is no keyword of a message; there are name, for events version, and for queries stale_ok_s",
         ),
         (
             "class Wrong(Event, frozen=False): order_id: str",
-            "Wrong: 'frozen' is no keyword of a message; there are name and, for events, version",
+            (
+                "Wrong: 'frozen' is no keyword of a message; there are name, for events version, and for "
+                "queries stale_ok_s"
+            ),
+        ),
+        (
+            "class Wrong(Event, stale_ok_s=30): order_id: str",
+            "Wrong: stale_ok_s is for queries; answers can be stale, and nothing else",
+        ),
+        (
+            "class Wrong(Query[int], stale_ok_s=0): order_id: str",
+            "Wrong: stale_ok_s=0 is no age of an answer; use seconds, as in 30",
+        ),
+        (
+            "class Wrong(Query[int]): stale_ok_s: int",
+            "Wrong: 'stale_ok_s' is not free for a field; give it another name",
         ),
         (
             "class Wrong(Event): stored_name: str",
@@ -144,3 +159,16 @@ def test_microseconds_become_the_exact_time(time: datetime) -> None:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     delta = time - epoch
     assert utc((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) == time
+
+
+def test_a_query_says_how_old_its_answer_may_be_and_those_made_from_it_say_the_same() -> None:
+    class Patient(Query[int], stale_ok_s=30): ...
+
+    class Same(Patient): ...
+
+    class Other(Patient, stale_ok_s=0.5): ...
+
+    class Fresh(Query[int]): ...
+
+    assert [each.stale_ok_s for each in (Patient, Same, Other, Fresh)] == [30, 30, 0.5, None]
+    assert Patient().__struct_fields__ == ()

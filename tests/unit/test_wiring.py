@@ -1,20 +1,84 @@
 import dataclasses
 import subprocess
 import sys
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from examples import shop
 from examples.bank import AccountsOf, OpenAccount, app
+from examples.shop import orders
+from examples.shop.orders import Line
+from examples.shop.products import AddProduct
+from examples.shop.queries import Countries
 from tests.servers.postgres import PostgresServer
 from twofold import Settings
-from twofold.errors import SettingsError, StoreError
+from twofold.deploy.project import Project, ServiceSettings
+from twofold.deploy.topology import Topology
+from twofold.errors import SettingsError, StoreError, WrongServiceError
 from twofold.settings import Role
-from twofold.wiring import at_rest, connect, migrate, open_stores
+from twofold.wiring import at_rest, connect, included_part, migrate, open_stores
 
 NOWHERE = "postgresql://nobody@127.0.0.1:9/none"
 MEMORY = Settings(event_log="memory:")
+
+
+async def test_only_what_the_setting_includes_runs_and_the_rest_is_another_services() -> None:
+    settings = Settings(event_log="memory:", include="Product, SalesPerProduct")
+    line = Line(sku="mug", description="a mug", quantity=-1, unit_price=Decimal(1))
+    credit_note = orders.IssueCreditNote(credit_note_id="c1", issued_at=datetime.now(UTC), country="IE", lines=[line])
+    async with connect(shop.app, settings) as system:
+        done = await system.send(AddProduct(sku="mug", name="a mug", price=Decimal(1)))
+        await system.settle()
+        assert (list(system.progress), done.version) == (["SalesPerProduct"], 1)
+        with pytest.raises(WrongServiceError, match=r"has only Product, SalesPerProduct;.*'IssueCreditNote'"):
+            await system.send(credit_note)
+        with pytest.raises(WrongServiceError, match="the query 'Countries'"):
+            await system.ask(Countries())
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "there"),
+    [
+        (Role.COMMAND, "Ordr", "Product, Order, CreditNote, product, order, creditnote"),
+        (Role.COMMAND, "BestSellers", "Product, Order, CreditNote, product, order, creditnote"),
+        (Role.QUERY, "Order", ", ".join([*shop.app.queries, *shop.app.read_models])),
+        (Role.PROJECTOR, "BestSellers", ", ".join(shop.app.read_models)),
+    ],
+)
+def test_a_name_that_is_nothing_of_the_role_is_refused_with_what_there_is(role: Role, name: str, there: str) -> None:
+    with pytest.raises(SettingsError) as mistake:
+        included_part(shop.app, Settings(include=name), role)
+    assert str(mistake.value) == (
+        f"TWOFOLD_INCLUDE='{name}': the role {role} of shop has nothing named '{name}'; nothing was started "
+        f"(there is {there})"
+    )
+
+
+def test_the_names_that_deploy_writes_are_those_that_a_service_takes() -> None:
+    project = Project(
+        Path(),
+        services={
+            "orders": ServiceSettings(role=Role.COMMAND, include=["Order"]),
+            "command": ServiceSettings(role=Role.COMMAND),
+            "customers": ServiceSettings(role=Role.QUERY, include=["CustomerHistory", "CustomerById"]),
+            "query": ServiceSettings(role=Role.QUERY),
+            "sales": ServiceSettings(role=Role.PROJECTOR, include=["SalesPerProduct"]),
+            "projector": ServiceSettings(role=Role.PROJECTOR),
+        },
+    )
+    topology = Topology.of("examples.shop:app", shop.app, project, [])
+    assert len(topology.services) == 6
+    for service in topology.services:
+        settings = Settings.from_environment(service.environment)
+        part = included_part(shop.app, settings, service.role)
+        assert settings.included == service.include
+        assert tuple(part.commands) == service.commands or service.role is not Role.COMMAND
+        assert tuple(part.queries) == service.queries or service.role is not Role.QUERY
+        assert set(part.read_models) == set(service.partitions) or service.role is not Role.PROJECTOR
 
 
 @pytest.mark.parametrize("role", [Role.COMMAND, Role.QUERY, Role.PROJECTOR])

@@ -38,7 +38,7 @@ from twofold.observability.probes import Probes
 from twofold.ports import Tracer
 from twofold.runtime.lifecycle import System
 from twofold.settings import Role, Settings
-from twofold.wiring import connect
+from twofold.wiring import connect, included_part
 
 __all__ = ["HttpDoor", "asgi"]
 
@@ -76,14 +76,15 @@ class HttpDoor:
         strict: bool = False,
         lines: Lines | None = None,
     ) -> None:
-        self.app, self.settings, self.role, self._strict, self._lines = app, settings, role, strict, lines
+        self.app = app = included_part(app, settings, role)
+        self.settings, self.role, self._strict, self._lines = settings, role, strict, lines
         self.metrics = Metrics(role=role, application=app.name)
         self._system: System | None = None
         self._operator: OperatorDoor | None = None
-        self._starting = self._stopping = False
+        self._starting = self._leaving = self._stopping = False
         self._bodies = Bodies(max_bytes=settings.http_max_body_bytes, timeout_s=settings.http_body_timeout_s)
-        cookie = settings.position_cookie
-        self._commands, self._queries = Commands(app, self._bodies, cookie), Queries(app, self._bodies, cookie)
+        self._commands = Commands(app, self._bodies, settings.position_cookie)
+        self._queries = Queries(app, self._bodies, settings, self.metrics.stale_answer)
         self._openapi = OpenApi(app, role)
         self._pages: dict[str, Page] = {
             "/livez": self._livez,
@@ -124,9 +125,16 @@ class HttpDoor:
         if self._operator is not None:
             self.system.publish({"url": url, "token": self._operator.token})
 
+    def begin_leave(self) -> None:
+        """No longer ready, and at work all the same: who sends requests here may go elsewhere before the door closes.
+
+        Each answer ends its connection, so that no request is on its way to a connection that is closed.
+        """
+        self._leaving = True
+
     def begin_stop(self) -> None:
         """No longer ready: requests that are not whole are given up, the others are finished."""
-        self._stopping = True
+        self._leaving = self._stopping = True
         self._bodies.stop()
 
     # --- ASGI ---
@@ -149,6 +157,8 @@ class HttpDoor:
             self._log(self._lines, scope, talk, answer, perf_counter() - started)
         if answer is None:
             return None
+        if self._leaving:
+            answer = answer._replace(closes=True)
         if answer.code:
             self.metrics.http_error(answer.code)
             if b"expect" in headers:  # the client may now send its body or not: what follows can't be told apart
@@ -284,18 +294,19 @@ class HttpDoor:
         return alive()
 
     async def _readyz(self, scope: Scope) -> Answer:
-        return ready_answer(await readiness(self._system, self.role, starting=self._starting, stopping=self._stopping))
+        return ready_answer(await readiness(self._system, self.role, starting=self._starting, stopping=self._leaving))
 
     async def _openapi_json(self, scope: Scope) -> Answer:
         return self._openapi.answer(scope.get("root_path", ""))
 
     async def _metrics(self, scope: Scope) -> Answer:
         """Lag is looked at now, and not when it was last folded: a projector that stands still counts nothing."""
-        found = await readiness(self._system, self.role, starting=self._starting, stopping=self._stopping)
+        found = await readiness(self._system, self.role, starting=self._starting, stopping=self._leaving)
         head = None if found.head is msgspec.UNSET else found.head
         self.metrics.read_models_at(found.read_models, head)
         projectors = self._system.projectors if self._system else {}
         self.metrics.partitions_at(projectors, head)
+        self.metrics.loads_at(self._system.loads if self._system else {})
         body = self.metrics.exposition()
         kind = self.metrics.content_type.encode()
         return Answer(200, [(b"content-type", kind), (b"content-length", b"%d" % len(body))], body)

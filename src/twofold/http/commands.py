@@ -7,7 +7,7 @@ import msgspec
 from twofold.application import Application, CommandType
 from twofold.errors import InvalidKeyError
 from twofold.http.answers import Answer, Receive
-from twofold.http.headers import Conversation, Headers, check_json, command_id, expected_version
+from twofold.http.headers import Conversation, Headers, check_json, command_id, expected_version, timeout_s
 from twofold.http.limits import Bodies
 from twofold.http.problems import MethodNotAllowedError, problem_answer
 from twofold.messages import Metadata
@@ -60,6 +60,7 @@ class Commands:
                 command_id=command_id(headers),
                 expected_version=expected_version(headers),
                 metadata=_metadata(talk),
+                timeout_s=timeout_s(headers),
             )
         except InvalidKeyError as error:
             return problem_answer(error, pointer=f"/{kind.handler.aggregate.key}")

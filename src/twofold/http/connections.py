@@ -59,6 +59,7 @@ class Connection(HttpToolsProtocol):
         self._last_cycle: object = None
         self._whole_cycle: object = None
         self._head_bytes = 0
+        self._task: asyncio.Task[None] | None = None
 
     # --- what comes in ---
 
@@ -66,6 +67,12 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         if len(self.connections) > self.limits.max_connections:
             self.respond = self._too_many
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody waits for the answer any more: what is not begun is not done, and a query that is under way ends."""
+        super().connection_lost(exc)
+        if self._task is not None:
+            self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
         if b"pgrade" in data and self._is_between_requests:
@@ -97,7 +104,7 @@ class Connection(HttpToolsProtocol):
     # --- what goes out ---
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: object) -> None:
-        task = self.loop.create_task(self._serve(cycle))
+        self._task = task = self.loop.create_task(self._serve(cycle))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

@@ -22,6 +22,7 @@ __all__ = [
     "conversation",
     "cookie_position",
     "expected_version",
+    "timeout_s",
     "wait_s",
     "wanted_position",
 ]
@@ -40,6 +41,7 @@ _ENTITY_TAG = re.compile(rb'(?:W/)?"(\d{1,18})"')
 _POSITION = re.compile(rb"\d{1,18}")
 _COOKIE = re.compile(rb"(?:^|[;,])\s*twofold-position=(\d{1,18})\s*(?=$|[;,])")
 _WAIT = re.compile(rb"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
+_TIMEOUT = re.compile(rb"\d{1,9}(?:\.\d{1,9})?")
 _JSON = re.compile(rb'\s*application/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
 
 
@@ -107,6 +109,19 @@ def wait_s(headers: Headers) -> float | None:
     value = headers.get(b"prefer")
     found = _WAIT.search(value) if value else None
     return min(float(found[1]), MAX_WAIT_S) if found else None
+
+
+def timeout_s(headers: Headers) -> float | None:
+    """How long the client waits for its answer: what is not begun by then need not be begun.
+
+    Named as in draft-thomson-hybi-http-timeout, where it counts whole seconds; parts of one are legal here.
+    """
+    value = headers.get(b"request-timeout")
+    if value is None:
+        return None
+    if not _TIMEOUT.fullmatch(value.strip()):
+        raise InvalidHeaderError("Request-Timeout", value.decode("latin-1"), "seconds, as in Request-Timeout: 2.5")
+    return float(value)
 
 
 class Conversation(NamedTuple):

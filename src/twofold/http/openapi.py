@@ -92,6 +92,13 @@ _STATUS_TEXTS = {
     503: "Not now: try again after `Retry-After` seconds.",
 }
 _POSITION = {"description": "a position in the event log, as Twofold-After takes it", "schema": {"type": "string"}}
+_STALE: Json = {
+    "Age": {"description": "seconds since a stale answer was made", "schema": {"type": "integer", "minimum": 0}},
+    "Cache-Status": {
+        "description": "of a stale answer: from memory, in the place of which problem",
+        "schema": {"type": "string"},
+    },
+}
 _RETRY_AFTER = {"description": "seconds to wait before trying again", "schema": {"type": "integer", "minimum": 1}}
 _CORRELATION = {
     "name": "X-Correlation-ID",
@@ -132,6 +139,16 @@ _READ_YOUR_WRITE: Json = {
         "example": "wait=5",
     },
 }
+_DEADLINE: Json = {
+    "RequestTimeout": {
+        "name": "Request-Timeout",
+        "in": "header",
+        "description": "seconds that the client waits: what is not begun by then is not begun, and answered 503",
+        "schema": {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?$"},
+        "example": "2.5",
+    },
+}
+_DEADLINE_REFS = [{"$ref": f"#/components/parameters/{name}"} for name in _DEADLINE]
 _READ_YOUR_WRITE_REFS = [{"$ref": f"#/components/parameters/{name}"} for name in _READ_YOUR_WRITE]
 _COOKIE: Json = {
     "TwofoldPosition": {
@@ -176,7 +193,7 @@ def describe(app: Application, prefix: str = "", role: Role = Role.ALL) -> Json:
         "paths": {**paths, **_service_paths(schemas)},
         "components": {
             "schemas": schemas.components,
-            "parameters": {**_READ_YOUR_WRITE, **_COOKIE},
+            "parameters": {**_READ_YOUR_WRITE, **_DEADLINE, **_COOKIE},
             "responses": {f"{name}{status}": each for name, of in refusals.items() for status, each in of.items()},
         },
         "x-read-models": [_read_model(each) for each in app.read_models.values() if role is not Role.COMMAND],
@@ -215,6 +232,7 @@ def _command(command: CommandType, schemas: Schemas) -> Json:
         "parameters": list(_COMMAND_HEADERS),
         "requestBody": _body(kind, schemas),
         "responses": {"200": done, **_refused("CreatingCommand" if handler.creates else "Command")},
+        "x-headers": _DEADLINE_REFS,
         "x-events": events,
         "x-creates": handler.creates,
     }
@@ -227,7 +245,7 @@ def _query_by_get(query: QueryType, schemas: Schemas) -> Json:
         "tags": ["Queries"],
         "parameters": [*_parameters(query, schemas), _CORRELATION],
         "responses": {"200": _answered(query, schemas), **_refused("Query")},
-        "x-headers": _READ_YOUR_WRITE_REFS,
+        "x-headers": [*_READ_YOUR_WRITE_REFS, *_DEADLINE_REFS],
         "x-cookies": _COOKIE_REFS,
         "x-read-models": [view.__name__ for _, view in query.answer.views],
     }
@@ -241,15 +259,16 @@ def _query_by_post(query: QueryType, schemas: Schemas) -> Json:
         "parameters": [_CORRELATION],
         "requestBody": _body(query.answer.query, schemas),
         "responses": {"200": _answered(query, schemas), **_refused("QueryByPost")},
-        "x-headers": _READ_YOUR_WRITE_REFS,
+        "x-headers": [*_READ_YOUR_WRITE_REFS, *_DEADLINE_REFS],
         "x-cookies": _COOKIE_REFS,
     }
 
 
 def _answered(query: QueryType, schemas: Schemas) -> Json:
+    stale = _STALE if query.answer.query.stale_ok_s is not None else {}
     return {
         "description": "The answer, and the position that it reflects.",
-        "headers": {"Twofold-Position": _POSITION},
+        "headers": {"Twofold-Position": _POSITION, **stale},
         "content": {"application/json": {"schema": schemas.of(query.answer.returns)}},
     }
 

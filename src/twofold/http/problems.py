@@ -184,6 +184,7 @@ MEANINGS: dict[type[TwofoldError], Meaning] = {
     errors.StoreUnavailableError: Meaning(503, "Store unavailable"),
     errors.UnknownOutcomeError: Meaning(503, "Unknown outcome"),
     errors.WrongRoleError: Meaning(404, "Wrong role"),
+    errors.WrongServiceError: Meaning(404, "Wrong service"),
     errors.UnknownReadModelError: Meaning(404, "Unknown read model"),
     errors.UnknownStreamError: Meaning(404, "Unknown stream"),
 }

@@ -5,7 +5,7 @@ In a URL a list is a repeated parameter, and a field that no text can hold (an o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -17,11 +17,13 @@ from twofold.application import Application, QueryType
 from twofold.codec import escaped
 from twofold.errors import InvalidMessageError
 from twofold.http.answers import Answer, Receive
-from twofold.http.headers import Conversation, Headers, check_json, cookie_position, wait_s, wanted_position
+from twofold.http.headers import Conversation, Headers, check_json, cookie_position, timeout_s, wait_s, wanted_position
 from twofold.http.limits import Bodies
 from twofold.http.problems import MalformedQueryStringError, MethodNotAllowedError
+from twofold.http.stale import STANDS_IN_FOR, Remembered, StaleAnswers
 from twofold.messages import Query
 from twofold.runtime.lifecycle import System
+from twofold.settings import Settings
 
 __all__ = ["QUERY_METHODS", "Form", "Queries", "form_of"]
 
@@ -65,9 +67,12 @@ def form_of(kind: inspect.Type) -> Form:
 class Queries:
     """Takes queries from HTTP to the system, and its answers back."""
 
-    def __init__(self, app: Application, bodies: Bodies, cookie: bool) -> None:
-        """With `cookie`, the position in a browser's cookie is wanted when no header names one."""
-        self._app, self._bodies, self._cookie = app, bodies, cookie
+    def __init__(
+        self, app: Application, bodies: Bodies, settings: Settings, on_stale: Callable[[str, str], None]
+    ) -> None:
+        """`on_stale` is told of each stale answer: the query, and the code of the error that it stands in for."""
+        self._app, self._bodies, self._cookie = app, bodies, settings.position_cookie
+        self._stale, self._on_stale = StaleAnswers(settings.stale_answers_bytes), on_stale
         self._forms = {name: _forms(kind) for name, kind in app.queries.items()}
         self._encode = msgspec.json.Encoder().encode
 
@@ -96,12 +101,55 @@ class Queries:
         after = wanted_position(headers)
         if after is None and self._cookie and b"cookie" in headers:
             after = await _own_write(system, headers)
+        if kind.answer.query.stale_ok_s is not None:
+            return await self._or_stale(system, kind, query, after, headers, talk)
         value, position = await system.answer(
-            query, after=after, wait_s=wait_s(headers), correlation_id=talk.correlation_id
+            query,
+            after=after,
+            wait_s=wait_s(headers),
+            timeout_s=timeout_s(headers),
+            correlation_id=talk.correlation_id,
         )
+        return _answered(self._encode(value), position)
+
+    async def _or_stale(
+        self,
+        system: System,
+        kind: QueryType,
+        query: Query[Any],
+        after: int | None,
+        headers: Headers,
+        talk: Conversation,
+    ) -> Answer:
+        """The answer, or the last one when there can be none and it may stand in."""
+        fields, within_s = self._encode(query), timeout_s(headers)
+        try:
+            value, position = await system.answer(
+                query, after=after, wait_s=wait_s(headers), timeout_s=within_s, correlation_id=talk.correlation_id
+            )
+        except STANDS_IN_FOR as error:
+            stale_ok_s = kind.answer.query.stale_ok_s or 0.0
+            found = self._stale.find(kind.name, fields, after=after, stale_ok_s=stale_ok_s)
+            if found is None:
+                raise
+            self._on_stale(kind.name, error.code)
+            return _stale(*found, error.code)
         body = self._encode(value)
-        length = (b"content-length", b"%d" % len(body))
-        return Answer(200, [_JSON, length, (b"twofold-position", b"%d" % position)], body, position=position)
+        self._stale.remember(kind.name, fields, body, position)
+        return _answered(body, position)
+
+
+def _answered(body: bytes, position: int) -> Answer:
+    length = (b"content-length", b"%d" % len(body))
+    return Answer(200, [_JSON, length, (b"twofold-position", b"%d" % position)], body, position=position)
+
+
+def _stale(remembered: Remembered, age_s: int, code: str) -> Answer:
+    """As it was, with its age (RFC 9111), and how it comes to be given (RFC 9211): from memory, and why."""
+    answer = _answered(remembered.body, remembered.position)
+    answer.headers.append((b"age", b"%d" % age_s))
+    answer.headers.append((b"cache-status", b"twofold; hit; ttl=%d; detail=%b" % (-age_s, code.encode())))
+    return answer
 
 
 async def _own_write(system: System, headers: Headers) -> int | None:

@@ -1,7 +1,8 @@
 """The HTTP server process: uvicorn on uvloop and httptools, and how it ends.
 
-SIGTERM and SIGINT drain: no new connection is taken, requests that are whole are finished and answered, the others are
-given up, then the system stops. Nothing that was accepted is lost.
+SIGTERM and SIGINT drain: the process is no longer ready and serves on for a grace, so that others learn of it; then no
+new connection is taken, requests that are whole are finished and answered, the others are given up, and the system
+stops. Nothing that was accepted is lost.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from twofold.settings import Role, Settings
 __all__ = ["HttpServer", "bound", "run", "serve", "url_of"]
 
 _LAST_WORDS_S = 0.5
+_TICK_S = 0.1
+"""As uvicorn's main loop has it."""
 _OTHER_FILES = 200
 """Files open beside connections: stores, their journals, sockets; with room to spare."""
 
@@ -113,11 +116,24 @@ class HttpServer(uvicorn.Server):
         gc.freeze()  # what stands now stands for good: collections need not walk it
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._leave()
         logger.info("stopping", connections=len(self.server_state.connections))
         self.door.begin_stop()
         await super().shutdown(sockets=sockets)
         if self.server_state.tasks:  # cancelled by now; each tells its client so
             await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS_S)
+
+    async def _leave(self) -> None:
+        """Be not ready for the setting's time, or until a second SIGINT."""
+        grace_s = self.door.settings.drain_grace_s
+        self.door.begin_leave()
+        if grace_s:
+            logger.info("leaving", drain_grace_s=grace_s)
+        ticks = 0
+        while ticks * _TICK_S < grace_s and not self.force_exit:
+            await asyncio.sleep(_TICK_S)
+            ticks += 1
+            await self.on_tick(ticks)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -42,6 +42,11 @@ METRICS: Mapping[str, str] = {
     "twofold_partitions_taken_over_total": "Partitions that another process took over while this one folded them.",
     "twofold_event_log_position": "The last position of the event log.",
     "twofold_service_info": "1, with the role and the application of this process.",
+    "twofold_concurrency_limit": "Commands or queries that may be worked on at once, as last measured.",
+    "twofold_in_flight": "Commands or queries that are worked on now.",
+    "twofold_waiting": "Commands or queries over the limit that wait to be let in.",
+    "twofold_shed_total": "Commands or queries that were not let in, by reason (full, wait, deadline).",
+    "twofold_stale_answers_total": "Queries given an earlier answer again, by the error that it stood in for.",
     "twofold_http_errors_total": "HTTP answers that were problems, by code.",
 }
 """Every metric with its meaning."""
@@ -90,6 +95,19 @@ class ProjectorFacts(Protocol):
     def taken_over(self) -> int: ...
 
 
+class LoadFacts(Protocol):
+    """What is measured of the commands, or the queries, that are at work."""
+
+    @property
+    def limit(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def shed(self) -> Mapping[str, int]: ...
+
+
 class _Counter:
     __slots__ = ("_counts", "_labels", "_name")
 
@@ -105,7 +123,7 @@ class _Counter:
         self._counts[labels] = known + count
 
     def set(self, labels: Labels, count: int) -> None:
-        """For what is counted elsewhere."""
+        """Take what somebody else has counted."""
         self._counts[labels] = count
 
     def collect(self) -> Metric:
@@ -204,6 +222,11 @@ class Metrics(Collector):
         self._head = _Gauge("twofold_event_log_position")
         self._service = _Gauge("twofold_service_info", "role", "application")
         self._service.set((role, application), 1)
+        self._limit = _Gauge("twofold_concurrency_limit", "kind")
+        self._in_flight = _Gauge("twofold_in_flight", "kind")
+        self._waiting = _Gauge("twofold_waiting", "kind")
+        self._shed = _Counter("twofold_shed_total", "kind", "reason")
+        self._stale_answers = _Counter("twofold_stale_answers_total", "query", "code")
         self._http_errors = _Counter("twofold_http_errors_total", "code")
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -234,6 +257,18 @@ class Metrics(Collector):
 
     def http_error(self, code: str) -> None:
         self._http_errors.add((code,))
+
+    def stale_answer(self, query: str, code: str) -> None:
+        self._stale_answers.add((query, code))
+
+    def loads_at(self, loads: Mapping[str, LoadFacts]) -> None:
+        """How much this process works on now, of commands and of queries."""
+        for kind, load in loads.items():
+            self._limit.set((kind,), load.limit)
+            self._in_flight.set((kind,), load.in_flight)
+            self._waiting.set((kind,), load.waiting)
+            for reason, count in load.shed.items():
+                self._shed.set((kind, reason), count)
 
     def read_models_at(self, found: Sequence[ReadModelFacts], head: int | None) -> None:
         """Where the read models stand now; with none, it is not known, and what was known before is not shown."""

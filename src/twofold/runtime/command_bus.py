@@ -21,6 +21,7 @@ from twofold.application import Application, CommandType
 from twofold.codec import EventCodec, check_storable, encode_json
 from twofold.errors import (
     CommandIdReusedError,
+    CommandTimeoutError,
     ContentionError,
     HandlerFailedError,
     InvalidCommandIdError,
@@ -43,6 +44,7 @@ from twofold.ports import (
 )
 from twofold.runtime.aggregates import Aggregates
 from twofold.runtime.appender import Appender
+from twofold.runtime.concurrency import ConcurrencyLimit, Load
 from twofold.runtime.first_answers import FirstAnswers
 from twofold.runtime.gate import Gate
 from twofold.runtime.lanes import Accepted, Decided, Lane, Wish
@@ -57,6 +59,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _MAX_COMMAND_ID = 200
 CONCURRENT_LOADS = 4
 _WORTH_HALVING = 16
+_LEAST_AT_WORK = 64
+"""Fewer commands make smaller appends, and no quicker ones."""
+_AT_WORK_AT_FIRST = 1_000
 _FEW_LOSSES = 3
 """Races lost in a row before a lane steps aside for a random moment: writers in step would disturb each other again."""
 _JITTER_S = 0.001
@@ -90,7 +95,16 @@ class CommandBus:
         self._unloaded: list[Lane] = []
         self._loads: set[asyncio.Task[None]] = set()
         self._others: set[asyncio.Task[None]] = set()
-        self._gate = Gate("commands", settings.max_waiting_commands)
+        self.gate = Gate("commands", settings.max_waiting_commands)
+        self.limit = ConcurrencyLimit(
+            "commands",
+            least=_LEAST_AT_WORK,
+            start=_AT_WORK_AT_FIRST,
+            most=settings.max_waiting_commands,
+            delay_s=settings.overload_delay_s,
+            wait_s=settings.command_wait_s,
+            adaptive=settings.adaptive_limits,
+        )
 
     async def send(
         self,
@@ -99,16 +113,24 @@ class CommandBus:
         command_id: str | None = None,
         expected_version: int | None = None,
         metadata: Metadata | None = None,
+        timeout_s: float | None = None,
     ) -> Accepted:
         """Do the command once and answer when it is durable; a TwofoldError says why not.
 
-        The same `command_id` with the same command gets the first answer again, marked `replayed`.
+        What is not decided within `timeout_s` (by default, and at most, the setting) is not begun. The same
+        `command_id` with the same command gets the first answer again, marked `replayed`.
         """
         kind = self._app.command_type(type(command))
         started, code = perf_counter(), "cancelled"
         try:
-            with self._gate:
-                accepted = await self._enqueued(kind, command, command_id, expected_version, metadata, started)
+            with self.gate:
+                began = started if self.limit.take() else await self._let_in(kind, timeout_s)
+                try:
+                    accepted = await self._enqueued(
+                        kind, command, command_id, expected_version, metadata, started, timeout_s
+                    )
+                finally:
+                    self.limit.leave(kind.name, began, perf_counter())
         except TwofoldError as error:
             code = error.code
             raise
@@ -118,12 +140,25 @@ class CommandBus:
         finally:
             self._probe.command_done(kind.name, code, perf_counter() - started)
 
+    @property
+    def load(self) -> Load:
+        """How much is at work, and what was not let in."""
+        return Load.of(self.gate, self.limit)
+
     async def drain(self) -> None:
         """Take nothing new, and finish what was accepted, also for senders that have left."""
-        await self._gate.drain()
+        await self.gate.drain()
         await self._appender.drain()
         while self._others:
             await asyncio.wait(self._others)
+
+    async def _let_in(self, kind: CommandType, timeout_s: float | None) -> float:
+        """Wait for a place; returns when it was there."""
+        try:
+            await self.limit.turn(timeout_s)
+        except TimeoutError:
+            raise CommandTimeoutError(kind.name, timeout_s or 0.0) from None
+        return perf_counter()
 
     def _enqueued(
         self,
@@ -133,6 +168,7 @@ class CommandBus:
         expected_version: int | None,
         metadata: Metadata | None,
         started: float,
+        timeout_s: float | None,
     ) -> asyncio.Future[Accepted]:
         stream = kind.handler.stream(command)
         text = _encoded(kind.name, command)
@@ -145,8 +181,12 @@ class CommandBus:
         completed = _completed(metadata, kind.name, command_id)
         metadata_text = _encoded("Metadata", completed)
         lane = self._aggregates.lane(kind.handler.aggregate, stream)
+        within_s = self._settings.command_timeout_s
+        if timeout_s is not None and timeout_s < within_s:
+            within_s = timeout_s
+        until = started + within_s
         lane.waiting.append(
-            Wish(command, kind.handler, completed, metadata_text, record, expected_version, future, started)
+            Wish(command, kind.handler, completed, metadata_text, record, expected_version, future, until, within_s)
         )
         self._make_ready(lane)
         return future
@@ -175,8 +215,7 @@ class CommandBus:
             if room <= 0:
                 break
             del self._ready[id(lane)]
-            timeout_s = self._settings.command_timeout_s
-            batch += lane.decide(self._codec, now, now_us, new_id, room, timeout_s, self._tracer)
+            batch += lane.decide(self._codec, now, now_us, new_id, room, self._tracer)
         if batch:
             self._appender.append([each.commit for each in batch], lambda outcomes: self._settle(batch, outcomes))
         if self._ready:

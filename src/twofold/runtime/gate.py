@@ -15,6 +15,8 @@ class Gate:
     def __init__(self, what: str, limit: int) -> None:
         self._what, self._limit = what, limit
         self._inside = 0
+        self.refused = 0
+        """How many were not let in because it was full."""
         self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -23,6 +25,7 @@ class Gate:
         if self._closed:
             raise StoppingError()
         if self._inside >= self._limit:
+            self.refused += 1
             raise OverloadedError(self._what, self._limit)
         self._inside += 1
 

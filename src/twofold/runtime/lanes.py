@@ -39,7 +39,10 @@ _LONG_CALM = 100
 
 
 class Wish:
-    """One command on its way, the future that its sender waits for, and since when (`time.perf_counter`)."""
+    """One command on its way, the future that its sender waits for, and until when it may be decided.
+
+    `until` is as `time.perf_counter`; `timeout_s` is how long that is from the start.
+    """
 
     __slots__ = (
         "attempts",
@@ -50,7 +53,8 @@ class Wish:
         "metadata",
         "metadata_text",
         "record",
-        "since",
+        "timeout_s",
+        "until",
     )
 
     def __init__(
@@ -62,12 +66,13 @@ class Wish:
         record: NewRecord | None,
         expected_version: int | None,
         future: asyncio.Future[Accepted],
-        since: float,
+        until: float,
+        timeout_s: float,
     ) -> None:
         self.command, self.handler = command, handler
         self.metadata, self.metadata_text = metadata, metadata_text
-        self.record, self.expected_version, self.future, self.since = record, expected_version, future, since
-        self.attempts = 0
+        self.record, self.expected_version, self.future = record, expected_version, future
+        self.until, self.timeout_s, self.attempts = until, timeout_s, 0
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
@@ -164,21 +169,20 @@ class Lane:
         now_us: int,
         new_id: Callable[[], str],
         limit: int,
-        timeout_s: float,
         tracer: Tracer | None = None,
     ) -> list[Decided]:
-        """Decide waiting commands, at most `limit`, each on the state that the one before it left; not those that
-        have waited longer than `timeout_s`."""
+        """Decide waiting commands, at most `limit`, each on the state that the one before it left; not those whose
+        time is over or whose sender has left."""
         run: list[Decided] = []
         assert self.state is not None
         self.base = None if self.calm_runs >= _LONG_CALM else (copy.deepcopy(self.state), self.version)
-        limit, oldest = max(1, limit >> self.losses), perf_counter() - timeout_s
+        limit, at = max(1, limit >> self.losses), perf_counter()
         while self.waiting and len(run) < limit and not self.broken:
             wish = self.waiting.popleft()
             if wish.future.done():
                 continue  # its sender is gone; nothing was decided, so nothing is lost
-            if wish.since < oldest:
-                wish.future.set_exception(CommandTimeoutError(wish.handler.command.stored_name, timeout_s))
+            if wish.until < at:
+                wish.future.set_exception(CommandTimeoutError(wish.handler.command.stored_name, wish.timeout_s))
             elif tracer is None:
                 run.append(self._decide(wish, codec, now, now_us, new_id))
             else:

@@ -19,6 +19,7 @@ from twofold.messages import Command, Metadata, Query
 from twofold.ports import Checkpoint, Clock, EventLog, Leases, Probe, ReadStore, RowReader, Snapshots, Tracer
 from twofold.runtime.aggregates import Aggregates
 from twofold.runtime.command_bus import Accepted, CommandBus
+from twofold.runtime.concurrency import Load
 from twofold.runtime.partitions import Partitions
 from twofold.runtime.progress import Progress
 from twofold.runtime.projector import Projector
@@ -81,6 +82,8 @@ class System:
         self._queries = self._make_queries() if role.answers else None
         self.projectors = self._make_projectors() if role.folds else {}
         self._partitions = self._make_partitions() if role.folds else None
+        if self._commands is not None and self._queries is not None:
+            self._commands.limit.gives_way = self._queries.limit
         self._watch: Watch | None = None
         self.state = "starting"
 
@@ -118,6 +121,12 @@ class System:
         return Partitions(self.projectors, store, leases, self.settings, holder=self.holder, follows=follows)
 
     @property
+    def loads(self) -> Mapping[str, Load]:
+        """How much is at work just now of what the role takes: "command", "query"."""
+        buses = {"command": self._commands, "query": self._queries}
+        return {kind: bus.load for kind, bus in buses.items() if bus is not None}
+
+    @property
     def log(self) -> EventLog:
         """The event log; WrongRoleError in a query service, which has none."""
         if self.stores.log is None:
@@ -133,18 +142,24 @@ class System:
         command_id: str | None = None,
         expected_version: int | None = None,
         metadata: Metadata | None = None,
+        timeout_s: float | None = None,
     ) -> Accepted:
         """Do the command once; the answer comes when its events are durable.
 
         `command_id` (1 to 200 characters) makes a repeat harmless: it gets the first answer. `expected_version` is the
-        version that the sender saw. Errors: Rejected and the other RefusedErrors (nothing was appended), InvalidInput,
-        UnavailableErrors (try again), HandlerFailedError (a bug).
+        version that the sender saw. What is not decided within `timeout_s` seconds is not done. Errors: Rejected and
+        the other RefusedErrors (nothing was appended), InvalidInput, UnavailableErrors (try again), HandlerFailedError
+        (a bug).
         """
         if self._commands is None:
             raise WrongRoleError(self.role, Role.COMMAND)
         if self.tracer is None:
             return await self._commands.send(
-                command, command_id=command_id, expected_version=expected_version, metadata=metadata
+                command,
+                command_id=command_id,
+                expected_version=expected_version,
+                metadata=metadata,
+                timeout_s=timeout_s,
             )
         parent = _place(metadata)
         with self.tracer.begin(f"command {type(command).stored_name}", parent=parent) as span:
@@ -153,24 +168,39 @@ class System:
                 command_id=command_id,
                 expected_version=expected_version,
                 metadata=_placed(metadata, span.trace),
+                timeout_s=timeout_s,
             )
             span.note({"twofold.stream": str(accepted.stream), "twofold.position": accepted.position})
             return accepted
 
-    async def ask(self, query: Query[A], *, after: int | None = None, wait_s: float | None = None) -> A:
-        """The query's answer; with `after` it reflects that position or a later one, waited for `wait_s` seconds."""
-        return (await self.answer(query, after=after, wait_s=wait_s)).value
+    async def ask(
+        self, query: Query[A], *, after: int | None = None, wait_s: float | None = None, timeout_s: float | None = None
+    ) -> A:
+        """The query's answer; with `after` it reflects that position or a later one, waited for `wait_s` seconds.
+
+        What can't be begun within `timeout_s` seconds is not begun.
+        """
+        return (await self.answer(query, after=after, wait_s=wait_s, timeout_s=timeout_s)).value
 
     async def answer(
-        self, query: Query[A], *, after: int | None = None, wait_s: float | None = None, correlation_id: str = ""
+        self,
+        query: Query[A],
+        *,
+        after: int | None = None,
+        wait_s: float | None = None,
+        timeout_s: float | None = None,
+        correlation_id: str = "",
     ) -> Answered[A]:
         """The query's answer with the position that it reflects. A bug in its function is logged under the id."""
         if self._queries is None:
             raise WrongRoleError(self.role, Role.QUERY)
+        asking = self._queries.ask(
+            query, after=after, wait_s=wait_s, timeout_s=timeout_s, correlation_id=correlation_id
+        )
         if self.tracer is None:
-            return await self._queries.ask(query, after=after, wait_s=wait_s, correlation_id=correlation_id)
+            return await asking
         with self.tracer.begin(f"query {type(query).stored_name}") as span:
-            answered = await self._queries.ask(query, after=after, wait_s=wait_s, correlation_id=correlation_id)
+            answered = await asking
             span.note({"twofold.position": answered.position})
             return answered
 

@@ -25,6 +25,7 @@ from twofold.query import View
 from twofold.read_model import ReadModel, ReadModelType
 from twofold.runtime.coalescing import Coalescer
 from twofold.runtime.command_bus import new_id
+from twofold.runtime.concurrency import ConcurrencyLimit, Load
 from twofold.runtime.deadlines import Deadlines
 from twofold.runtime.gate import Gate
 from twofold.runtime.progress import Progress
@@ -36,6 +37,10 @@ __all__ = ["Answered", "QueryBus", "RowsView"]
 
 A = TypeVar("A")
 R = TypeVar("R", bound=ReadModel)
+
+_LEAST_AT_WORK = 8
+"""Fewer queries than a store can read for at a time would leave it idle."""
+_AT_WORK_AT_FIRST = 128
 
 logger = structlog.get_logger("twofold.queries")
 
@@ -101,39 +106,88 @@ class QueryBus:
             model.cls: cast("View[Any]", RowsView(model, reader)) for model in app.read_models.values()
         }
         self._names = {model.cls: name for name, model in app.read_models.items()}
-        self._gate = Gate("queries", settings.max_waiting_queries)
+        self.gate = Gate("queries", settings.max_waiting_queries)
+        self.limit = ConcurrencyLimit(
+            "queries",
+            least=_LEAST_AT_WORK,
+            start=_AT_WORK_AT_FIRST,
+            most=settings.max_waiting_queries,
+            delay_s=settings.overload_delay_s,
+            wait_s=settings.query_wait_s,
+            newest_first=True,
+            adaptive=settings.adaptive_limits,
+        )
         self._deadlines = Deadlines(settings.query_timeout_s)
 
     async def ask(
-        self, query: Query[A], *, after: int | None = None, wait_s: float | None = None, correlation_id: str = ""
+        self,
+        query: Query[A],
+        *,
+        after: int | None = None,
+        wait_s: float | None = None,
+        timeout_s: float | None = None,
+        correlation_id: str = "",
     ) -> Answered[A]:
         """The answer, and the position that it reflects; at least `after`, waited for at most `wait_s` seconds.
 
-        NotYetConsistentError when the read models don't come to `after` in time.
+        NotYetConsistentError when the read models don't come to `after` in time. What can't be begun within
+        `timeout_s` is not begun.
         """
         kind = self._app.query_type(cast("type[Query[Any]]", type(query)))
         check_storable(kind.name, query, encode_json(query))
-        started, code = perf_counter(), "ok"
+        started, code = perf_counter(), "cancelled"
+        until = None if timeout_s is None else started + timeout_s
         try:
-            with self._gate:
+            with self.gate:
                 viewed = [self._usable(self._names[cls]) for _, cls in kind.answer.views]
                 if after is not None:
-                    await self._reach(viewed, after, self._settings.consistency_wait_s if wait_s is None else wait_s)
-                position = Position(min([each.position for each in viewed], default=after or 0))
-                with self._deadlines:
-                    return Answered(await self._answer(kind, query, correlation_id), position)
-        except TimeoutError:
-            code = QueryTimeoutError.code
-            raise QueryTimeoutError(kind.name, self._settings.query_timeout_s) from None
+                    wait_s = self._settings.consistency_wait_s if wait_s is None else wait_s
+                    await self._reach(viewed, after, wait_s if timeout_s is None else min(wait_s, timeout_s))
+                fits = until is None and self.limit.take()
+                began = perf_counter() if fits else await self._let_in(kind, until, timeout_s)
+                try:
+                    answered = await self._answered(kind, query, viewed, after, correlation_id)
+                finally:
+                    self.limit.leave(kind.name, began, perf_counter())
         except TwofoldError as error:
             code = error.code
             raise
+        else:
+            code = "ok"
+            return answered
         finally:
             self._probe.query_done(kind.name, code, perf_counter() - started)
 
+    @property
+    def load(self) -> Load:
+        """How much is at work, and what was not let in."""
+        return Load.of(self.gate, self.limit)
+
     async def drain(self) -> None:
         """Take nothing new, and finish what was accepted."""
-        await self._gate.drain()
+        await self.gate.drain()
+
+    async def _let_in(self, kind: QueryType, until: float | None, timeout_s: float | None) -> float:
+        """Wait for a place; returns when it was there. A query whose asker's time is over is not begun."""
+        left_s = None if until is None else until - perf_counter()
+        try:
+            if left_s is not None and left_s <= 0:
+                raise TimeoutError
+            if left_s is None or not self.limit.take():
+                await self.limit.turn(left_s)
+        except TimeoutError:
+            raise QueryTimeoutError(kind.name, timeout_s or 0.0) from None
+        return perf_counter()
+
+    async def _answered(
+        self, kind: QueryType, query: Query[A], viewed: Sequence[Progress], after: int | None, correlation_id: str
+    ) -> Answered[A]:
+        position = Position(min([each.position for each in viewed], default=after or 0))
+        try:
+            with self._deadlines:
+                return Answered(await self._answer(kind, query, correlation_id), position)
+        except TimeoutError:
+            raise QueryTimeoutError(kind.name, self._settings.query_timeout_s) from None
 
     async def _answer(self, kind: QueryType, query: Query[A], correlation_id: str) -> A:
         views = {name: self._views[cls] for name, cls in kind.answer.views}

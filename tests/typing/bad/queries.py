@@ -12,6 +12,10 @@ class Count(Query[int]):
     owner: str
 
 
+class Aged(Query[int], stale_ok_s="30"):  # E: reportArgumentType, arg-type
+    owner: str
+
+
 @answer
 async def unknown_method(query: Count, balances: View[Balance]) -> int:
     return await balances.sum(owner=query.owner)  # E: reportAttributeAccessIssue, attr-defined

@@ -205,12 +205,12 @@ class SalesOf(Query[Sales | None]):
     sku: str
 
 
-class Best(Query[list[Sales]], name="best"):
+class Best(Query[list[Sales]], name="best", stale_ok_s=30):
     limit: Quantity = 10
     start_after: str | None = None
 
 
-class Total(Query[Decimal]): ...
+class Total(Query[Decimal], stale_ok_s=0.5): ...
 
 
 class Report(Query[dict[str, int]]):

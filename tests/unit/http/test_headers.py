@@ -10,6 +10,7 @@ from twofold.http.headers import (
     conversation,
     cookie_position,
     expected_version,
+    timeout_s,
     wait_s,
     wanted_position,
 )
@@ -35,6 +36,18 @@ def test_if_match_is_the_version_in_quotes(value: bytes, version: int) -> None:
 def test_another_if_match_is_refused(value: bytes) -> None:
     with pytest.raises(InvalidHeaderError, match="If-Match"):
         expected_version({b"if-match": value})
+
+
+@pytest.mark.parametrize(("value", "seconds"), [(b"2", 2.0), (b" 2.5 ", 2.5), (b"0", 0.0)])
+def test_request_timeout_is_seconds(value: bytes, seconds: float) -> None:
+    assert timeout_s({b"request-timeout": value}) == seconds
+    assert timeout_s({}) is None
+
+
+@pytest.mark.parametrize("value", [b"", b"-1", b"2s", b"1e3", b".5", b"5.", b"inf", b"1, 2", b"9" * 30])
+def test_another_request_timeout_is_refused(value: bytes) -> None:
+    with pytest.raises(InvalidHeaderError, match="Request-Timeout"):
+        timeout_s({b"request-timeout": value})
 
 
 def test_without_if_match_no_version_is_expected() -> None:

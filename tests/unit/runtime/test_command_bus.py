@@ -45,6 +45,7 @@ from twofold import (
 )
 from twofold.errors import (
     CommandIdReusedError,
+    CommandTimeoutError,
     ContentionError,
     HandlerFailedError,
     InvalidCommandIdError,
@@ -731,6 +732,54 @@ async def test_more_commands_than_may_wait_are_refused_at_once_and_later_taken_a
     assert all(isinstance(each, Accepted) for each in await all_of(*accepted))
     assert (await bus.send(Stock(sku="one more"))).version == 1
     assert probe.commands[0] == ("Stock", "overloaded")
+
+
+async def test_a_command_over_the_limit_waits_and_is_done_when_there_is_room() -> None:
+    log = Log()
+    bus = command_bus(log, Settings(command_wait_s=30))
+    bus.limit.limit = 1
+    log.hold()
+    first, second = (asyncio.create_task(bus.send(Stock(sku=sku))) for sku in ("one", "two"))
+    await until(lambda: log.batches)
+    assert (bus.load.in_flight, bus.load.waiting, bus.load.limit) == (1, 1, 1)
+    log.release()
+    assert all(isinstance(each, Accepted) for each in await all_of(first, second))
+    assert [len(batch) for batch in log.batches] == [1, 1]
+
+
+async def test_a_command_that_finds_no_room_in_time_is_refused_and_never_done() -> None:
+    log, probe = Log(), Seen()
+    bus = command_bus(log, Settings(command_wait_s=0.02), probe=probe)
+    bus.limit.limit = 1
+    log.hold()
+    first = asyncio.create_task(bus.send(Stock(sku="one")))
+    await until(lambda: log.batches)
+    with pytest.raises(OverloadedError, match="1 commands are at work, and none was done within"):
+        await bus.send(Stock(sku="two"))
+    with pytest.raises(CommandTimeoutError, match=r"Stock: not decided within 0\.001 seconds"):
+        await bus.send(Stock(sku="three"), timeout_s=0.001)
+    log.release()
+    await first
+    assert len(await log.events()) == 1
+    assert probe.commands == [("Stock", "overloaded"), ("Stock", "command-timeout"), ("Stock", "ok")]
+    assert bus.load.shed == {"full": 0, "wait": 1, "deadline": 1}
+
+
+async def test_a_command_whose_senders_time_is_over_before_it_is_decided_is_not_done() -> None:
+    log = Log()
+    bus = command_bus(log)
+    await stocked(log, 5)
+    await bus.send(Look(sku="mug"))
+    log.hold()
+    first = asyncio.create_task(bus.send(Buy(sku="mug", buyer="ann")))
+    await until(lambda: len(log.batches) == 2)
+    late = asyncio.create_task(bus.send(Buy(sku="mug", buyer="late"), timeout_s=0.001))
+    patient = asyncio.create_task(bus.send(Buy(sku="mug", buyer="bob"), timeout_s=30))
+    await asyncio.sleep(0.002)
+    log.release()
+    ann, refused, bob = await all_of(first, late, patient)
+    assert isinstance(refused, CommandTimeoutError)
+    assert (refused.timeout_s, ann.version, bob.version) == (0.001, 2, 3)
 
 
 async def test_draining_finishes_what_was_accepted_and_takes_nothing_new() -> None:

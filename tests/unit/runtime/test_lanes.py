@@ -38,15 +38,14 @@ def lane_with(commands: int) -> Lane:
     lane.state, lane.version = Product(stock=1_000, buyers=[]), 1
     handler = write_side.command_type(Buy).handler
     for number in range(commands):
-        wish = Wish(
-            Buy(sku="mug", buyer=str(number)), handler, Metadata(), b"{}", None, None, asyncio.Future(), perf_counter()
-        )
+        command, until = Buy(sku="mug", buyer=str(number)), perf_counter() + 30.0
+        wish = Wish(command, handler, Metadata(), b"{}", None, None, asyncio.Future(), until, 30.0)
         lane.waiting.append(wish)
     return lane
 
 
 def decided(lane: Lane, limit: int = 256) -> int:
-    return len(lane.decide(write_side.codec, NOON, 0, lambda: "id", limit, 60.0))
+    return len(lane.decide(write_side.codec, NOON, 0, lambda: "id", limit))
 
 
 async def test_each_race_lost_in_a_row_halves_the_next_run_and_a_race_won_frees_it() -> None:
@@ -182,8 +181,8 @@ async def test_a_steady_fight_for_one_stream_is_fair_enough_for_every_command() 
 async def test_a_command_that_has_waited_too_long_is_given_up_and_the_others_are_decided() -> None:
     lane = lane_with(2)
     late, other = lane.waiting
-    late.since -= 60.0
-    assert len(lane.decide(write_side.codec, NOON, 0, lambda: "id", 10, 30.0)) == 1
+    late.until -= 60.0
+    assert len(lane.decide(write_side.codec, NOON, 0, lambda: "id", 10)) == 1
     with pytest.raises(CommandTimeoutError, match=r"not decided within 30\.0 seconds; nothing was done"):
         late.future.result()
     assert not other.future.done()

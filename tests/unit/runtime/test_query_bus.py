@@ -222,6 +222,45 @@ async def test_rows_that_other_code_has_made_are_not_read(parts: Parts) -> None:
     assert (await parts.bus.ask(SalesOf(sku="mug"))).value == Sales(sku="mug", units=3)
 
 
+async def test_the_askers_own_time_ends_the_wait_for_a_position(parts: Parts) -> None:
+    with pytest.raises(NotYetConsistentError):
+        await asyncio.wait_for(parts.bus.ask(SalesOf(sku="mug"), after=99, wait_s=60, timeout_s=0.01), 5)
+
+
+async def test_a_query_whose_askers_time_is_over_is_not_begun(parts: Parts) -> None:
+    parts.store.gets.clear()
+    with pytest.raises(QueryTimeoutError, match=r"SalesOf: no answer within 0\.0 seconds"):
+        await parts.bus.ask(SalesOf(sku="mug"), timeout_s=0)
+    assert parts.store.gets == []
+    assert (await parts.bus.ask(SalesOf(sku="mug"), timeout_s=5)).value is not None
+
+
+async def test_a_query_over_the_limit_waits_for_its_turn_and_not_for_ever() -> None:
+    parts = Parts(Settings(query_wait_s=0.02))
+    await parts.save(Sales(sku="mug", units=3))
+    parts.bus.limit.limit = 1
+    slow = asyncio.create_task(parts.bus.ask(Slow()))
+    await idle()
+    with pytest.raises(OverloadedError, match="1 queries are at work"):
+        await parts.bus.ask(SalesOf(sku="mug"))
+    with pytest.raises(QueryTimeoutError):
+        await parts.bus.ask(SalesOf(sku="mug"), timeout_s=0.01)
+    assert parts.bus.load.shed == {"full": 0, "wait": 1, "deadline": 1}
+    waiting = asyncio.create_task(parts.bus.ask(SalesOf(sku="mug")))
+    await idle()
+    slow.cancel()
+    assert (await waiting).value == Sales(sku="mug", units=3)
+    assert (parts.bus.load.in_flight, parts.probe.queries[-2:]) == (0, [("Slow", "cancelled"), ("SalesOf", "ok")])
+
+
+async def test_a_query_that_waits_for_its_position_takes_nobodys_place(parts: Parts) -> None:
+    parts.bus.limit.limit = 1
+    waiting = asyncio.create_task(parts.bus.ask(SalesOf(sku="mug"), after=99))
+    await idle()
+    assert (await parts.bus.ask(SalesOf(sku="mug"))).value is not None
+    waiting.cancel()
+
+
 # --- bugs, overload, the end -----------------------------------------------------------------------------------------
 
 
