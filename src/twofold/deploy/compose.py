@@ -12,10 +12,10 @@ from twofold.deploy.dockerfile import USER
 from twofold.deploy.files import Files, mark
 from twofold.deploy.gateway import FOLDER, GATEWAY_PORT, Platform, nginx_conf, openapi_json
 from twofold.deploy.logins import OWNER, SERVERS, database_of, init_files, logins_of, superuser_secret
+from twofold.deploy.manifest import Tree, to_yaml
 from twofold.deploy.project import ImageNames
 from twofold.deploy.templates import filled
 from twofold.deploy.topology import HTTP_PORT, Service, Topology
-from twofold.deploy.yaml_text import Tree, to_yaml
 from twofold.settings import Role, variable_of
 
 __all__ = ["compose_files"]

@@ -18,7 +18,7 @@ Files = Mapping[str, str]
 """Texts by their path in the folder. JSON has no comments, so files of it bear no mark."""
 
 _MARK = "Written by twofold deploy"
-_TAG = re.compile(r"^(?:TAG=|\s*newTag: )\"?([A-Za-z0-9_.-]+)\"?$", re.MULTILINE)
+_TAG = re.compile(r"^(?:TAG=|\s*newTag: )'?([A-Za-z0-9_.-]+)'?$", re.MULTILINE)
 
 
 def mark(kind: str) -> str:

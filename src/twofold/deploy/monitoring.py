@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from twofold.deploy.files import Files, mark
+from twofold.deploy.manifest import Tree, to_yaml
 from twofold.deploy.templates import filled
 from twofold.deploy.topology import HTTP_PORT, Topology
-from twofold.deploy.yaml_text import Tree, to_yaml
 
 __all__ = ["monitoring_files"]
 

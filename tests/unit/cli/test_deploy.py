@@ -77,7 +77,7 @@ def test_a_diff_shows_what_a_change_alters_and_writes_nothing(project: Path, two
     done = twofold("deploy", "kubernetes", "--diff")
     assert done.exit_code == 1
     changed = [line for line in done.output.splitlines() if line.startswith("+ ")]
-    assert changed == ['+      - "TWOFOLD_PAGE_SIZE=5000"'] * 3
+    assert changed == ["+  - TWOFOLD_PAGE_SIZE=5000"] * 3
     assert "PAGE_SIZE" not in (project / "deploy" / "k8s" / "base" / "kustomization.yaml").read_text()
 
 

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from twofold.deploy.files import diff, foreign, mark, tag_in, write
 
 HEAD = f"# {mark('kubernetes')}\n"
@@ -29,11 +31,12 @@ def test_what_others_wrote_stays(tmp_path: Path) -> None:
     assert foreign(tmp_path, {"mine.yaml": "", "a.yaml": "", "new.yaml": "", "compose.yaml": ""}) == ["mine.yaml"]
 
 
-def test_the_tag_that_is_deployed_is_found_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("written", "tag"), [("1.4.0-abc", "1.4.0-abc"), ("'12e4567'", "12e4567")])
+def test_the_tag_that_is_deployed_is_found_again(tmp_path: Path, written: str, tag: str) -> None:
     assert tag_in(tmp_path) is None
     production = tmp_path / "overlays" / "production"
     production.mkdir(parents=True)
-    (production / "kustomization.yaml").write_text('images:\n  - name: shop-query\n    newTag: "1.4.0-abc"\n')
-    assert tag_in(tmp_path) == "1.4.0-abc"
+    (production / "kustomization.yaml").write_text(f"images:\n- name: shop-query\n  newTag: {written}\n")
+    assert tag_in(tmp_path) == tag
     (tmp_path / ".env").write_text("COMPOSE_PROJECT_NAME=shop\nTAG=1.5.0\n")
     assert tag_in(tmp_path) == "1.5.0"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from twofold.deploy.files import mark
+from twofold.deploy.manifest import Tree, to_yaml
 from twofold.deploy.topology import Topology
-from twofold.deploy.yaml_text import Tree, to_yaml
 
 __all__ = ["KIND", "Object", "Selector", "listed", "made", "name_of", "selector_of", "text_of"]
 

@@ -16,9 +16,9 @@ from twofold.deploy.kubernetes.postgres import postgres, secret_keys
 from twofold.deploy.kubernetes.routing import gateway_service, ingress, service_account, service_of
 from twofold.deploy.kubernetes.scaling import disruption_budget, gateway_autoscaler, lag_autoscaler, load_autoscaler
 from twofold.deploy.logins import OWNER, SERVERS, init_files, logins_of
+from twofold.deploy.manifest import Tree
 from twofold.deploy.project import ImageNames
 from twofold.deploy.topology import Topology
-from twofold.deploy.yaml_text import Tree
 from twofold.settings import Role
 
 __all__ = ["kubernetes_files"]

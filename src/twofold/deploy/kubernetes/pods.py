@@ -8,8 +8,8 @@ from twofold.deploy.dockerfile import USER
 from twofold.deploy.gateway import FOLDER, GATEWAY_PORT
 from twofold.deploy.kubernetes.objects import Object, listed, made, name_of, selector_of
 from twofold.deploy.logins import OWNER, SERVERS, logins_of
+from twofold.deploy.manifest import Tree
 from twofold.deploy.topology import HTTP_PORT, Service, Topology
-from twofold.deploy.yaml_text import Tree
 from twofold.settings import Role, variable_of
 
 __all__ = ["GATEWAY", "MIGRATE", "gateway_deployment", "migration_job", "pod", "restricted", "service_deployment"]

@@ -11,8 +11,8 @@ from twofold.deploy.gateway import GATEWAY_PORT
 from twofold.deploy.kubernetes.objects import Object, made, name_of, selector_of
 from twofold.deploy.kubernetes.pods import GATEWAY
 from twofold.deploy.logins import SERVERS
+from twofold.deploy.manifest import Tree
 from twofold.deploy.topology import HTTP_PORT, Topology
-from twofold.deploy.yaml_text import Tree
 from twofold.settings import Role
 
 __all__ = ["network_policies", "priority_classes", "store_egress"]

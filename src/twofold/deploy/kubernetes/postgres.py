@@ -6,8 +6,8 @@ from twofold.deploy.kubernetes.objects import Object, listed, made, name_of, sel
 from twofold.deploy.kubernetes.pods import pod
 from twofold.deploy.kubernetes.routing import service_account
 from twofold.deploy.logins import database_of, logins_of, superuser_secret
+from twofold.deploy.manifest import Tree
 from twofold.deploy.topology import Topology
-from twofold.deploy.yaml_text import Tree
 from twofold.settings import Role
 
 __all__ = ["postgres", "secret_keys"]

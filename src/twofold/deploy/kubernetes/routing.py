@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twofold.deploy.kubernetes.objects import Object, made, name_of, selector_of
 from twofold.deploy.kubernetes.pods import GATEWAY
+from twofold.deploy.manifest import Tree
 from twofold.deploy.topology import HTTP_PORT, Service, Topology
-from twofold.deploy.yaml_text import Tree
 
 __all__ = ["gateway_service", "ingress", "service_account", "service_of"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from twofold.deploy.kubernetes.objects import Object, made, name_of, selector_of
 from twofold.deploy.kubernetes.pods import GATEWAY
 from twofold.deploy.logins import SERVERS
+from twofold.deploy.manifest import Tree
 from twofold.deploy.project import Replicas
 from twofold.deploy.topology import Service, Topology
-from twofold.deploy.yaml_text import Tree
 from twofold.settings import Role
 from twofold.stores.statements import load_statements
 
