@@ -24,6 +24,7 @@ from twofold.settings import Settings
 from twofold.stores.postgres.event_appends import SQL
 from twofold.stores.postgres.event_batch import Batch
 from twofold.stores.postgres.event_log import PostgresEventLog
+from twofold.stores.postgres.running import run
 from twofold.streams import Position, StreamId
 
 ROLLED_BACK = 0.2
@@ -62,7 +63,7 @@ class OurLog:
 
     async def roll_back(self, commits: Sequence[Commit]) -> None:
         async with await psycopg.AsyncConnection.connect(self._url) as connection:
-            await connection.execute(SQL["append"], {**Batch.of([commits])._asdict(), "again": False})
+            await run(connection, SQL["append"], [*Batch.of([commits]), False])
             await connection.rollback()
 
     async def next(self, after: int, *, woken: bool) -> Sequence[int]:

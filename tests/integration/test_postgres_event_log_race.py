@@ -35,7 +35,10 @@ async def race(kind: str, url: str, events: int) -> tuple[int, dict[str, dict[st
     finally:
         for process in [*writers, *subscribers.values()]:
             process.kill()
-            process.communicate()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
     return sum(each["appended"] for each in written), dict(zip(subscribers, seen, strict=True))
 
 
