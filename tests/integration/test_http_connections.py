@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import socket
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -191,6 +192,19 @@ async def test_a_query_that_waits_longer_than_a_head_may_take_is_left_alone() ->
         client = await place.connect()
         await client.send("GET /queries/Totals HTTP/1.1\r\nTwofold-After: 9\r\nPrefer: wait=1\r\n\r\n")
         assert await client.problem() == (503, "not-yet-consistent")
+
+
+async def test_a_crowd_that_connects_is_taken_in_a_few_turns_of_the_event_loop() -> None:
+    """uvloop's own server takes one connection in a turn, and turns are long when there is much to do."""
+    async with listening() as place:
+        crowd = [socket.create_connection(("127.0.0.1", place.port)) for _ in range(100)]  # the loop stands still
+        turns = 0
+        while len(place.server.server_state.connections) < 100:
+            await asyncio.sleep(0)
+            turns += 1
+            assert turns < 30
+        for each in crowd:
+            each.close()
 
 
 async def metrics_of(place: Place) -> str:

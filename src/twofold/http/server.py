@@ -22,6 +22,7 @@ import uvicorn
 
 from twofold.application import Application
 from twofold.errors import SettingsError
+from twofold.http.acceptor import Acceptor
 from twofold.http.app import HttpDoor
 from twofold.http.connections import Connection, Guard, Limits
 from twofold.observability.lines import Lines
@@ -107,13 +108,22 @@ class HttpServer(uvicorn.Server):
             watching.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
+        own = sys.platform != "win32"
+        await super().startup(sockets=[] if own else sockets)
+        if own:
+            backlog = self.config.backlog
+            self.servers = [cast("Any", Acceptor(each, self._connection, backlog)) for each in sockets or []]
         url = url_of(sockets[0]) if sockets else ""
         logger.info("listening", url=url, application=self.door.app.name, role=str(self.door.role))
         self.door.publish(url)
         if self._on_listening is not None:
             self._on_listening(url)
         gc.freeze()  # what stands now stands for good: collections need not walk it
+
+    def _connection(self) -> asyncio.Protocol:
+        return cast("Any", self.config.http_protocol_class)(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._leave()

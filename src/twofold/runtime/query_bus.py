@@ -40,7 +40,7 @@ R = TypeVar("R", bound=ReadModel)
 
 _LEAST_AT_WORK = 8
 """Fewer queries than a store can read for at a time would leave it idle."""
-_AT_WORK_AT_FIRST = 128
+_AT_WORK_AT_FIRST = 32
 
 logger = structlog.get_logger("twofold.queries")
 

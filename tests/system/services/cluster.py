@@ -55,13 +55,13 @@ class Cluster:
         return twofold_json(*words, APP, "--json", environment=environment(TWOFOLD_EVENT_LOG=self.url))
 
     def service(
-        self, role: str, *, port: int | None = None, entry: Path | None = None, **settings: str
+        self, role: str, *, port: int | None = None, entry: Path | None = None, app: str = APP, **settings: str
     ) -> ServiceProcess:
         """A process that is not yet started; `port` leads it to PostgreSQL through something else."""
         url = self.server.url(self.database, USERS[role], port=port)
         own = {"TWOFOLD_EVENT_LOG": url, "TWOFOLD_LOG_FORMAT": "json", **self.settings, **settings}
         output = self.folder / f"{role}-{len(self.services)}.log"
-        service = ServiceProcess(role, APP, own, output, entry)
+        service = ServiceProcess(role, app, own, output, entry)
         self.services.append(service)
         return service
 

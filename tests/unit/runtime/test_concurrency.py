@@ -120,7 +120,7 @@ class Clients:
 
 def queries(**options: Any) -> ConcurrencyLimit:
     given: dict[str, Any] = {
-        "least": 8, "start": 128, "most": 2_000, "delay_s": 0.1, "wait_s": 0.2, "newest_first": True
+        "least": 8, "start": 32, "most": 2_000, "delay_s": 0.1, "wait_s": 0.2, "newest_first": True
     }  # fmt: skip
     return ConcurrencyLimit("queries", **{**given, **options})
 
