@@ -14,10 +14,10 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage check format bench bench-postgres lock clean
+.PHONY: help setup demo test test-containers coverage check format bench bench-postgres lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/installed ## make .venv with the project and everything its developers use
 
@@ -32,6 +32,9 @@ demo: setup ## run the shop and drive it over HTTP (CSV=path RESULT=file.json KE
 
 test: setup ## run the whole suite (ARGS= for pytest)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-containers: setup ## run the tests on Docker: as root (CONTRIBUTING.md says with what; ARGS= for pytest)
+	$(BIN)/python -m pytest tests/containers $(ARGS)
 
 coverage: setup ## the suite again, with branches counted, processes and threads too
 	$(BIN)/coverage erase

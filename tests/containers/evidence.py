@@ -7,6 +7,7 @@ import time
 
 from examples.shop.demo.answers import AskFailedError, ask_everything
 from examples.shop.demo.checks import Checks, LogAudit
+from tests.containers.dockerd import HOST
 from tests.containers.stack import Stack
 from tests.system.faults.ledger import Ledger, Outcome
 from twofold.testing.load import LoadClient
@@ -37,7 +38,7 @@ async def wrongs(stack: Stack, ledger: Ledger, *, settle_s: float = 60.0) -> lis
 async def _check_rows(stack: Stack, checks: Checks, audit: LogAudit, settle_s: float) -> None:
     """As the queries answer them, none older than the log's end."""
     deadline = time.monotonic() + settle_s
-    async with LoadClient("127.0.0.1", stack.port, connections=1, timeout_s=30) as client:
+    async with LoadClient(HOST, stack.port, connections=1, timeout_s=30) as client:
         while True:
             try:
                 answers = await ask_everything(client, audit.length)

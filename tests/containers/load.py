@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from tests.containers.dockerd import HOST
 from tests.system.faults.ledger import Ledger
 from twofold.testing.load import LoadClient, NeverSentError, NoAnswerError, Response
 
@@ -154,7 +155,7 @@ async def shopping(
     port: int, ledger: Ledger, *, seed: int, pause_s: float = 0.02, workers: int = WORKERS, commands_share: float = 0.5
 ) -> AsyncGenerator[Customers]:
     """Customers at the gateway while the block runs; all their calls are answered, or given up, when it ends."""
-    async with LoadClient("127.0.0.1", port, connections=workers, timeout_s=TIMEOUT_S) as client:
+    async with LoadClient(HOST, port, connections=workers, timeout_s=TIMEOUT_S) as client:
         customers = Customers(client, ledger, seed, commands_share, name=f"{seed}-")
         await customers.stock_up()
         customers.calls.clear()
@@ -171,7 +172,7 @@ async def flood(
     port: int, ledger: Ledger, *, seed: int, rate_per_s: float, seconds: float, commands_share: float
 ) -> Calls:
     """So many calls a second, whether those before are answered or not: clients that don't wait for each other."""
-    async with LoadClient("127.0.0.1", port, connections=MOST_AT_ONCE, timeout_s=TIMEOUT_S) as client:
+    async with LoadClient(HOST, port, connections=MOST_AT_ONCE, timeout_s=TIMEOUT_S) as client:
         customers = Customers(client, ledger, seed, commands_share, name=f"{seed}-")
         await customers.stock_up()
         customers.calls.clear()
