@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.containers.dockerd import Docker
+from tests.containers.dockerd import HOST, Docker
 
 __all__ = ["Stack", "until"]
 
@@ -40,6 +40,7 @@ class Stack:
 
     docker: Docker
     folder: Path
+    host: str = HOST
     port: int = 8080
 
     def up(self) -> None:

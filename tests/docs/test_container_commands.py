@@ -16,7 +16,7 @@ from twofold.deploy.compose import compose_files
 from twofold.deploy.kubernetes.overlays import kubernetes_files
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMPOSE, IMAGES = "tests/containers/test_compose.py", "tests/containers/test_images.py"
+COMPOSE, KUBERNETES = "tests/containers/test_compose.py", "tests/kubernetes/test_kubernetes.py"
 
 # In capitals: what differs from page to page. SERVICE is one of Compose, WORKLOAD one of Kubernetes.
 RUN_BY = {
@@ -44,6 +44,34 @@ RUN_BY = {
         "test_a_new_version_is_rolled_out_and_back_and_no_request_fails",
     ),
     "docker compose down": (COMPOSE, "test_one_command_leads_from_an_empty_machine_to_the_first_accepted_command"),
+    "kubectl --namespace NAME delete job WORKLOAD --ignore-not-found": (
+        KUBERNETES,
+        "test_one_apply_leads_from_an_empty_namespace_to_the_first_accepted_command",
+    ),
+    "kubectl --namespace NAME wait --for=condition=complete --timeout=TIME job/WORKLOAD": (
+        KUBERNETES,
+        "test_one_apply_leads_from_an_empty_namespace_to_the_first_accepted_command",
+    ),
+    "kubectl --namespace NAME rollout status deployment/WORKLOAD": (
+        KUBERNETES,
+        "test_a_new_version_is_rolled_out_and_undone_and_no_request_fails",
+    ),
+    "kubectl --namespace NAME rollout undo deployment/WORKLOAD": (
+        KUBERNETES,
+        "test_a_new_version_is_rolled_out_and_undone_and_no_request_fails",
+    ),
+    "kubectl --namespace NAME scale deployment/WORKLOAD --replicas=N": (
+        KUBERNETES,
+        "test_the_command_service_is_scaled_up_and_down_and_no_request_fails",
+    ),
+    "kubectl --namespace NAME exec deployment/WORKLOAD -- /venv/bin/python -m twofold read-models list": (
+        KUBERNETES,
+        "test_a_projector_says_how_far_read_models_are",
+    ),
+    "kubectl --namespace NAME exec statefulset/WORKLOAD -- pg_dump --username=postgres --format=custom NAME > FILE": (
+        KUBERNETES,
+        "test_a_dump_of_the_log_is_taken_in_its_pod",
+    ),
 }
 LOOKED_AT = (
     "docker compose ps",
@@ -63,16 +91,9 @@ LOOKED_AT = (
     "kubectl --namespace NAME create secret generic SECRET --from-file=event-log",
     "kubectl --namespace NAME create secret generic SECRET --from-file=read-store",
     "kubectl --namespace NAME create secret generic SECRET --from-file=event-log --from-file=read-store",
-    "kubectl --namespace NAME delete job WORKLOAD --ignore-not-found",
-    "kubectl --namespace NAME exec deployment/WORKLOAD -- /venv/bin/python -m twofold read-models list",
-    "kubectl --namespace NAME exec statefulset/WORKLOAD -- pg_dump --username=postgres --format=custom NAME > FILE",
     "kubectl --namespace NAME get pods",
     "kubectl --namespace NAME patch hpa WORKLOAD --patch JSON",
     "kubectl --namespace NAME port-forward service/WORKLOAD 8080:80",
-    "kubectl --namespace NAME rollout status deployment/WORKLOAD",
-    "kubectl --namespace NAME rollout undo deployment/WORKLOAD",
-    "kubectl --namespace NAME scale deployment/WORKLOAD --replicas=N",
-    "kubectl --namespace NAME wait --for=condition=complete --timeout=TIME job/WORKLOAD",
 )
 
 PLACEHOLDERS = {
