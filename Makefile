@@ -14,7 +14,7 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-containers coverage check format bench bench-postgres lock clean
+.PHONY: help setup demo test test-containers test-kubernetes coverage check format bench bench-postgres lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: setup ## run the whole suite (ARGS= for pytest)
 
 test-containers: setup ## run the tests on Docker: as root (CONTRIBUTING.md says with what; ARGS= for pytest)
 	$(BIN)/python -m pytest tests/containers $(ARGS)
+
+test-kubernetes: setup ## run the tests on a cluster: as root (CONTRIBUTING.md says with what; ARGS= for pytest)
+	$(BIN)/python -m pytest tests/kubernetes $(ARGS)
 
 coverage: setup ## the suite again, with branches counted, processes and threads too
 	$(BIN)/coverage erase

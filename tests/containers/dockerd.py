@@ -10,7 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Docker", "docker_daemon"]
+__all__ = ["HOST", "Docker", "docker_daemon"]
+
+MACHINE, HOST = "169.254.213.1", "169.254.213.2"
+"""The ends of the cable between the machine and the daemon's network, where ports are published. Addresses of a link
+(RFC 3927): nothing that is routed can have them."""
 
 STARTS_WITHIN_S = 60
 STOPS_WITHIN_S = 60
@@ -47,24 +51,45 @@ class Docker:
 
 @contextmanager
 def docker_daemon(folder: Path) -> Generator[Docker]:
-    """Run it on a folder, which keeps its images; it ends with the block, and no container outlives it."""
+    """Run it on a folder, which keeps its images; it ends with the block, and no container outlives it.
+
+    Its network and its mounts are in namespaces of their own: the machine's firewall and routing are not touched, and
+    nothing is left even when it is killed. Should the tests die, the kernel tells it to stop.
+    """
     folder.mkdir(exist_ok=True)
     docker = Docker(folder / "docker.sock")
-    words = ["dockerd", "--data-root", folder / "data", "--exec-root", folder / "run", "--bridge", "none"]
+    words = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", "--mount", "dockerd"]
+    words += ["--data-root", folder / "data", "--exec-root", folder / "run", "--bridge", "none"]
     words += ["--host", f"unix://{docker.socket}", "--pidfile", folder / "docker.pid", "--shutdown-timeout", "20"]
     with (folder / "dockerd.log").open("w") as output:
-        process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            words, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+        )
     try:
         _await_answer(docker, process, folder / "dockerd.log")
+        _link(process.pid)
         _remove_containers(docker)
         yield docker
         _remove_containers(docker)
     finally:
         process.terminate()
-        try:
-            process.wait(STOPS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process.wait(STOPS_WITHIN_S)
+
+
+def _link(pid: int) -> None:
+    """A cable from the machine to the daemon's network; it is gone when that is."""
+    _run("ip", "link", "add", "twofold0", "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+    _run("ip", "address", "add", f"{MACHINE}/30", "dev", "twofold0")
+    _run("ip", "link", "set", "twofold0", "up")
+    inside = ("nsenter", f"--net=/proc/{pid}/ns/net", "ip")
+    _run(*inside, "address", "add", f"{HOST}/30", "dev", "eth0")
+    _run(*inside, "link", "set", "eth0", "up")
+    _run(*inside, "link", "set", "lo", "up")
+
+
+def _run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
 
 
 def _await_answer(docker: Docker, process: subprocess.Popen[bytes], output: Path) -> None:

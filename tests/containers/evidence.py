@@ -4,19 +4,28 @@ import asyncio
 import collections
 import json
 import time
+from typing import Any, Protocol
 
 from examples.shop.demo.answers import AskFailedError, ask_everything
 from examples.shop.demo.checks import Checks, LogAudit
-from tests.containers.stack import Stack
 from tests.system.faults.ledger import Ledger, Outcome
 from twofold.testing.load import LoadClient
 
-__all__ = ["wrongs"]
+__all__ = ["Running", "wrongs"]
 
 ALLOWED = {Outcome.OK: (1,), Outcome.FAILED: (0,), Outcome.UNKNOWN: (0, 1), Outcome.SENT: (0, 1)}
 
 
-async def wrongs(stack: Stack, ledger: Ledger, *, settle_s: float = 60.0) -> list[str]:
+class Running(Protocol):
+    """A shop whose gateway listens on `port` of `host`."""
+
+    host: str
+    port: int
+
+    def events(self) -> list[dict[str, Any]]: ...
+
+
+async def wrongs(stack: Running, ledger: Ledger, *, settle_s: float = 60.0) -> list[str]:
     """Empty when nothing is lost, doubled or out of order, and every row is a fold of the log."""
     events = await asyncio.to_thread(stack.events)
     audit = LogAudit()
@@ -34,10 +43,10 @@ async def wrongs(stack: Stack, ledger: Ledger, *, settle_s: float = 60.0) -> lis
     return [*ledger.contradictions, *(f"{name}: {failure}" for name, failure in checks.failures.items())]
 
 
-async def _check_rows(stack: Stack, checks: Checks, audit: LogAudit, settle_s: float) -> None:
+async def _check_rows(stack: Running, checks: Checks, audit: LogAudit, settle_s: float) -> None:
     """As the queries answer them, none older than the log's end."""
     deadline = time.monotonic() + settle_s
-    async with LoadClient("127.0.0.1", stack.port, connections=1, timeout_s=30) as client:
+    async with LoadClient(stack.host, stack.port, connections=1, timeout_s=30) as client:
         while True:
             try:
                 answers = await ask_everything(client, audit.length)

@@ -89,7 +89,7 @@ def _install(folder: Path, packages: str) -> None:
     clusters.parent.mkdir(exist_ok=True)
     clusters.write_text("create_main_cluster = false\n")
     install = f"apt-get update && apt-get install --yes --no-install-recommends {packages} && apt-get clean"
-    _run("chroot", folder, "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", install)
+    _run("chroot", folder, "env", "--unset=TMPDIR", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", install)
     policy.unlink()
 
 

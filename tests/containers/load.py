@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
+from tests.containers.dockerd import HOST
 from tests.system.faults.ledger import Ledger
 from twofold.testing.load import LoadClient, NeverSentError, NoAnswerError, Response
 
-__all__ = ["Call", "Calls", "Customers", "flood", "shopping"]
+__all__ = ["Call", "Calls", "Customers", "flood", "served", "shopping"]
 
 PRODUCTS = 20
 STOCK = 1_000_000
@@ -151,10 +152,17 @@ class Customers:
 
 @asynccontextmanager
 async def shopping(
-    port: int, ledger: Ledger, *, seed: int, pause_s: float = 0.02, workers: int = WORKERS, commands_share: float = 0.5
+    port: int,
+    ledger: Ledger,
+    *,
+    seed: int,
+    pause_s: float = 0.02,
+    workers: int = WORKERS,
+    commands_share: float = 0.5,
+    host: str = HOST,
 ) -> AsyncGenerator[Customers]:
     """Customers at the gateway while the block runs; all their calls are answered, or given up, when it ends."""
-    async with LoadClient("127.0.0.1", port, connections=workers, timeout_s=TIMEOUT_S) as client:
+    async with LoadClient(host, port, connections=workers, timeout_s=TIMEOUT_S) as client:
         customers = Customers(client, ledger, seed, commands_share, name=f"{seed}-")
         await customers.stock_up()
         customers.calls.clear()
@@ -167,11 +175,23 @@ async def shopping(
                 customers.going = False
 
 
+async def served(customers: Customers, *kinds: str, timeout_s: float) -> float:
+    """Seconds until a call of each kind was answered 200 that had begun after now."""
+    start = time.monotonic()
+    now = Calls([])
+    while time.monotonic() - start < timeout_s:
+        now = Calls(customers.calls).between(start, time.monotonic())
+        if all(any(each.status == 200 for each in now.of(kind).all) for kind in kinds):
+            return time.monotonic() - start
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{kinds} are not served within {timeout_s} seconds: {now.statuses}")
+
+
 async def flood(
     port: int, ledger: Ledger, *, seed: int, rate_per_s: float, seconds: float, commands_share: float
 ) -> Calls:
     """So many calls a second, whether those before are answered or not: clients that don't wait for each other."""
-    async with LoadClient("127.0.0.1", port, connections=MOST_AT_ONCE, timeout_s=TIMEOUT_S) as client:
+    async with LoadClient(HOST, port, connections=MOST_AT_ONCE, timeout_s=TIMEOUT_S) as client:
         customers = Customers(client, ledger, seed, commands_share, name=f"{seed}-")
         await customers.stock_up()
         customers.calls.clear()

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.containers.dockerd import Docker
+from tests.containers.dockerd import HOST, Docker
 
 __all__ = ["Stack", "until"]
 
@@ -37,11 +36,12 @@ def until(condition: Callable[[], Any], what: str, timeout_s: float) -> float:
 
 @dataclass
 class Stack:
-    """The project whose compose.yaml is in the folder; the gateway listens on `port` of this machine."""
+    """The project whose compose.yaml is in the folder; the gateway listens on `port` of HOST."""
 
     docker: Docker
     folder: Path
-    port: int = field(default_factory=lambda: _free_port())
+    host: str = HOST
+    port: int = 8080
 
     def up(self) -> None:
         """From nothing: builds the images, too."""
@@ -109,9 +109,3 @@ class Stack:
         words = ("psql", "--username=postgres", "--dbname=shop", "--tuples-only", "--no-align", "--command", EVENTS)
         lines = self.docker("exec", server, *words).splitlines()
         return [json.loads(line) for line in lines]
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

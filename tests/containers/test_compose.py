@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers.evidence import wrongs
-from tests.containers.load import Calls, Customers, shopping
+from tests.containers.load import Calls, served, shopping
 from tests.containers.project import change_the_event, deploy
 from tests.containers.stack import Stack
 from tests.system.faults.ledger import Ledger
@@ -29,18 +29,6 @@ def ledger() -> Ledger:
 def in_thread(function: Callable[..., object], *arguments: object) -> "asyncio.Future[object]":
     """Docker is slow, and customers must not wait for it."""
     return asyncio.ensure_future(asyncio.to_thread(function, *arguments))
-
-
-async def served(customers: Customers, *kinds: str, timeout_s: float) -> float:
-    """Seconds until a call of each kind was answered 200 that had begun after now."""
-    start = time.monotonic()
-    now = Calls([])
-    while time.monotonic() - start < timeout_s:
-        now = Calls(customers.calls).between(start, time.monotonic())
-        if all(any(each.status == 200 for each in now.of(kind).all) for kind in kinds):
-            return time.monotonic() - start
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{kinds} are not served within {timeout_s} seconds: {now.statuses}")
 
 
 async def test_one_command_leads_from_an_empty_machine_to_the_first_accepted_command(

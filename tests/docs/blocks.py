@@ -26,7 +26,9 @@ on.
 
 In a JSON answer of an `http` block the text "..." stands for any value, and a key "..." for any other keys.
 
-A block that can't run says why in a comment on the line above its fence: `<!-- not run: needs the network -->`.
+A block that can't run says why in a comment on the line above its fence: `<!-- not run: needs the network -->`. One
+whose commands need Docker or a cluster says so, and is looked at by `test_container_commands.py`:
+`<!-- needs Docker -->`, `<!-- needs a cluster -->`.
 """
 
 import re
@@ -40,6 +42,7 @@ FOR_THE_EYE = ("text", "mermaid")
 
 _FENCE = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|~{3,})\s*(?P<language>[\w-]*)(?P<more>.*)$")
 _SERVE = re.compile(r"^\s*<!-- (?:serve: (?P<app>\S+) on port 8000|stop) -->\s*$")
+_NEEDS = re.compile(r"^\s*<!-- needs (?P<what>Docker|a cluster) -->\s*$")
 _NOT_RUN = re.compile(r"^\s*<!-- not run: (?P<reason>.+?) -->\s*$")
 _TITLE = re.compile(r'title="([^"]+)"')
 _POSTGRES = "localhost:5432"
@@ -48,13 +51,17 @@ _FILE_LINE = re.compile(r"^(?:#|//|--) file: (\S+)\s*$")
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block. `place` is the line of its fence, `file` where it is written, `not_run` why it is not run."""
+    """One fenced block. `place` is the line of its fence, `file` where it is written, `not_run` why it is not run.
+
+    `needs` is what a machine has to have that runs its commands: Docker, or a cluster.
+    """
 
     place: str
     language: str
     text: str
     file: str | None = None
     not_run: str | None = None
+    needs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,5 +108,12 @@ def _closes(line: str, fence: str) -> bool:
 def _block(place: str, opening: re.Match[str], inside: Sequence[str], line_above: str) -> Block:
     title, first = _TITLE.search(opening["more"]), _FILE_LINE.match(inside[0]) if inside else None
     file = title[1] if title else first[1] if first else None
-    not_run = _NOT_RUN.match(line_above)
-    return Block(place, opening["language"], "\n".join(inside) + "\n", file, not_run["reason"] if not_run else None)
+    not_run, needs = _NOT_RUN.match(line_above), _NEEDS.match(line_above)
+    return Block(
+        place=place,
+        language=opening["language"],
+        text="\n".join(inside) + "\n",
+        file=file,
+        not_run=not_run["reason"] if not_run else None,
+        needs=needs["what"] if needs else None,
+    )

@@ -85,7 +85,7 @@ class Page:
         """PageError, or what a block of Python raises, when the page says something else than is."""
         if isinstance(step, Serve):
             self._serve(step)
-        elif step.not_run is None:
+        elif step.not_run is None and step.needs is None:
             self._run(step, _PORT.sub(lambda found: self._port_for(found[0]), step.text))
 
     def _port_for(self, written: str) -> str:
