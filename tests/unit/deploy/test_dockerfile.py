@@ -52,6 +52,13 @@ def test_nothing_needs_more_than_the_classic_builder(plain: Topology) -> None:
     assert not text.startswith("# syntax=")
 
 
+def test_what_pip_may_be_told_is_known_where_pip_runs(plain: Topology) -> None:
+    """The classic builder forgets arguments at the end of their stage; pip then asks an index that is not there."""
+    (installing,) = [each for each in stages(dockerfile(plain)).values() if '"install"' in each]
+    before_pip = installing.partition('"install"')[0]
+    assert re.findall(r"^ARG (\w+)=$", before_pip, re.MULTILINE) == ["PIP_NO_INDEX", "PIP_INDEX_URL"]
+
+
 def test_every_form_is_the_one_without_a_shell(plain: Topology) -> None:
     for form in re.findall(r"^(?:ENTRYPOINT|CMD|HEALTHCHECK .* CMD) (.*)$", dockerfile(plain), re.MULTILINE):
         assert isinstance(json.loads(form), list)
