@@ -7,7 +7,7 @@ import click
 import pytest
 
 from tests.docs.pages import page, section
-from twofold.cli.program import FAILED, INTERRUPTED, NOT_FOUND, USAGE, program
+from twofold.cli.program import FAILED, INTERRUPTED, NOT_FOUND, UNKNOWN_SCHEMA, USAGE, program
 
 TEXT = page("reference/cli.md")
 
@@ -60,4 +60,4 @@ def test_every_argument_stands_in_the_usage() -> None:
 
 def test_every_exit_code_is_documented() -> None:
     shown = re.findall(r"^\| (\d+) \|", section(TEXT, "Exit codes"), re.MULTILINE)
-    assert [int(code) for code in shown] == [0, FAILED, USAGE, NOT_FOUND, INTERRUPTED]
+    assert [int(code) for code in shown] == [0, FAILED, USAGE, NOT_FOUND, UNKNOWN_SCHEMA, INTERRUPTED]

@@ -102,7 +102,7 @@ def test_a_database_without_the_schema_is_told_of_made_and_found_well(database18
 
 def test_services_refuse_a_database_without_the_schema_and_name_the_command(database18: str) -> None:
     for role in ("command", "query", "projector", "all"):
-        refused = twofold("serve", role, APP, "--event-log", database18, cwd=ROOT, code=1)
+        refused = twofold("serve", role, APP, "--event-log", database18, cwd=ROOT, code=4)
         assert 'run "twofold schema migrate"' in refused.stderr
         assert "Traceback" not in refused.stderr
 

@@ -1,6 +1,7 @@
 """`twofold`: every command, and what an error becomes.
 
-Exit codes: 0 ok, 1 failed, 2 wrong usage or settings, 3 not found; 130 when Ctrl-C cut a command short.
+Exit codes: 0 ok, 1 failed, 2 wrong usage or settings, 3 not found, 4 a schema of another release; 130 when Ctrl-C cut a
+command short.
 """
 
 from __future__ import annotations
@@ -19,11 +20,18 @@ from twofold.cli.new import new
 from twofold.cli.read_models import read_models
 from twofold.cli.schema import schema
 from twofold.cli.serve import dev, serve
-from twofold.errors import InvalidInputError, SettingsError, TwofoldError, UnknownReadModelError, UnknownStreamError
+from twofold.errors import (
+    InvalidInputError,
+    SettingsError,
+    TwofoldError,
+    UnknownReadModelError,
+    UnknownSchemaError,
+    UnknownStreamError,
+)
 
 __all__ = ["program"]
 
-FAILED, USAGE, NOT_FOUND, INTERRUPTED = 1, 2, 3, 130
+FAILED, USAGE, NOT_FOUND, UNKNOWN_SCHEMA, INTERRUPTED = 1, 2, 3, 4, 130
 
 
 class Program(click.Group):
@@ -49,6 +57,8 @@ def exit_code(error: TwofoldError) -> int:
     match error:
         case UnknownStreamError() | UnknownReadModelError():
             return NOT_FOUND
+        case UnknownSchemaError():
+            return UNKNOWN_SCHEMA
         case SettingsError() | InvalidInputError():
             return USAGE
         case _:
@@ -68,7 +78,7 @@ def program() -> None:
     Commands take the application first, as MODULE:ATTRIBUTE found from the current folder; left out, it is TWOFOLD_APP,
     or "app" under [tool.twofold] in pyproject.toml. Settings are TWOFOLD_* variables; options override them.
 
-    Exit codes: 0 ok, 1 failed, 2 usage, 3 not found.
+    Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 a schema of another release.
     """
 
 

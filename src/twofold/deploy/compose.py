@@ -15,7 +15,7 @@ from twofold.deploy.logins import OWNER, SERVERS, database_of, init_files, login
 from twofold.deploy.manifest import Tree, to_yaml
 from twofold.deploy.project import ImageNames
 from twofold.deploy.templates import filled
-from twofold.deploy.topology import HTTP_PORT, Service, Topology
+from twofold.deploy.topology import HTTP_PORT, UNKNOWN_SCHEMA_EXIT, Service, Topology
 from twofold.settings import Role, variable_of
 
 __all__ = ["compose_files"]
@@ -74,6 +74,7 @@ def _roll(topology: Topology) -> str:
         stop_s=str(max(each.stop_s for each in order)),
         services=" ".join(each.name for each in order),
         images=" ".join(topology.image(role) for role in topology.roles),
+        unknown_schema=str(UNKNOWN_SCHEMA_EXIT),
     )
 
 

@@ -17,10 +17,13 @@ from twofold.deploy.project import Plain, Project, Replicas, ServiceSettings
 from twofold.errors import SettingsError
 from twofold.settings import Role, Settings, variable_of
 
-__all__ = ["HTTP_PORT", "ROLES", "Service", "Topology"]
+__all__ = ["HTTP_PORT", "ROLES", "UNKNOWN_SCHEMA_EXIT", "USAGE_EXIT", "Service", "Topology"]
 
 HTTP_PORT = 8000
 """Of every service, inside its container."""
+
+USAGE_EXIT, UNKNOWN_SCHEMA_EXIT = 2, 4
+"""How `twofold schema` ends when the next try would end alike: wrong settings, a schema of a newer release."""
 
 INCLUDE = "TWOFOLD_INCLUDE"
 ROLES = (Role.COMMAND, Role.QUERY, Role.PROJECTOR)

@@ -45,7 +45,9 @@ def test_a_newer_schema_fails_and_is_left_alone(story: Path, twofold: Twofold) -
     failed = twofold("schema", "status")
     assert failed.exit_code == 1
     assert "newer than this release" in failed.stdout
-    assert twofold("schema", "migrate").exit_code == 1
+    refused = twofold("schema", "migrate")
+    assert refused.exit_code == 4, "a number of its own: no other try will do"
+    assert "newer" in refused.stderr
 
 
 def test_a_file_that_is_no_database_fails(folder: Path, twofold: Twofold) -> None:

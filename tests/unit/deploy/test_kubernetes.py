@@ -14,6 +14,7 @@ import yaml
 from tests.conftest import FindTool
 from tests.unit.deploy.keda_schema import SCHEMAS
 from tests.unit.deploy.projects import PLAIN, Document, documents, topology_of
+from twofold.cli import program
 from twofold.deploy.files import Files
 from twofold.deploy.kubernetes.overlays import kubernetes_files
 from twofold.deploy.logins import missing_secrets
@@ -154,6 +155,15 @@ def test_services_are_probed_and_given_time(topology: Topology) -> None:
         assert ("lifecycle" in container) == asked
         grace = template["spec"]["terminationGracePeriodSeconds"]
         assert grace > service.settings.drain_timeout_s + (service.pre_stop_s if asked else 0)
+
+
+def test_a_migration_that_no_other_try_mends_ends_at_once(plain: Topology) -> None:
+    """`podFailurePolicy` needs pods that are not restarted; it knows init containers, too."""
+    spec = objects(plain, "Job")["shop-migrate"]["spec"]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+    (rule,) = spec["podFailurePolicy"]["rules"]
+    final = {"operator": "In", "values": [program.USAGE, program.UNKNOWN_SCHEMA]}
+    assert rule == {"action": "FailJob", "onExitCodes": final}
 
 
 def test_every_container_asks_for_less_than_its_limit(topology: Topology) -> None:

@@ -9,7 +9,7 @@ from twofold.deploy.gateway import FOLDER, GATEWAY_PORT
 from twofold.deploy.kubernetes.objects import Object, listed, made, name_of, selector_of
 from twofold.deploy.logins import OWNER, SERVERS, logins_of
 from twofold.deploy.manifest import Tree
-from twofold.deploy.topology import HTTP_PORT, Service, Topology
+from twofold.deploy.topology import HTTP_PORT, UNKNOWN_SCHEMA_EXIT, USAGE_EXIT, Service, Topology
 from twofold.settings import Role, variable_of
 
 __all__ = ["GATEWAY", "MIGRATE", "gateway_deployment", "migration_job", "pod", "restricted", "service_deployment"]
@@ -84,7 +84,8 @@ def gateway_deployment(topology: Topology, image: str) -> Object:
 def migration_job(topology: Topology) -> Object:
     """First the schema, then who may do what with it.
 
-    Made anew with each release: a Job can't be changed, so the one before is deleted first or by itself.
+    Made anew with each release: a Job can't be changed, so the one before is deleted first or by itself. It is tried
+    again, in a new pod, while a database is away; what no other try mends ends it at once.
     """
     stores = [login.store for login in logins_of(topology) if login.whose == OWNER]
     spec = pod(
@@ -100,11 +101,15 @@ def migration_job(topology: Topology) -> Object:
         "spec": {
             **spec,
             "initContainers": [_schema_container(topology, "migrate", stores)],
-            "restartPolicy": "OnFailure",
+            "restartPolicy": "Never",
         },
     }
     limits = {"backoffLimit": 20, "activeDeadlineSeconds": 3600, "ttlSecondsAfterFinished": 600}
-    return made(topology, "Job", MIGRATE, api="batch/v1", spec={**limits, "template": template})
+    final: Tree = {"operator": "In", "values": [USAGE_EXIT, UNKNOWN_SCHEMA_EXIT]}
+    policy: Tree = {"rules": [{"action": "FailJob", "onExitCodes": final}]}
+    return made(
+        topology, "Job", MIGRATE, api="batch/v1", spec={**limits, "podFailurePolicy": policy, "template": template}
+    )
 
 
 def _schema_container(topology: Topology, word: str, stores: Sequence[str]) -> dict[str, Tree]:
