@@ -13,7 +13,7 @@ from tests.containers.images import Images, prepared_images
 from tests.containers.project import make_project
 from tests.containers.stack import Stack
 
-PROGRAMS = ("dockerd", "docker", "docker-compose", "debootstrap")
+PROGRAMS = ("dockerd", "docker", "docker-compose", "debootstrap", "ip")
 HERE = Path(__file__).parent
 SLOWEST_TEST_S = 1200
 

@@ -17,7 +17,7 @@ MACHINE, HOST = "169.254.213.1", "169.254.213.2"
 (RFC 3927): nothing that is routed can have them."""
 
 STARTS_WITHIN_S = 60
-STOPS_WITHIN_S = 60
+STOPS_WITHIN_S = 120
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Docker:
 def docker_daemon(folder: Path) -> Generator[Docker]:
     """Run it on a folder, which keeps its images; it ends with the block, and no container outlives it.
 
-    Its network and its mounts are in namespaces of their own: the machine's firewall and routing are not touched, and
-    nothing is left even when it is killed. Should the tests die, the kernel tells it to stop.
+    Its network and its mounts are in namespaces of their own, which go with it: the machine's firewall and routing are
+    not touched. Should the tests be killed, the kernel tells it to stop.
     """
     folder.mkdir(exist_ok=True)
     docker = Docker(folder / "docker.sock")
@@ -73,7 +73,11 @@ def docker_daemon(folder: Path) -> Generator[Docker]:
         _remove_containers(docker)
     finally:
         process.terminate()
-        process.wait(STOPS_WITHIN_S)
+        try:
+            process.wait(STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def _link(pid: int) -> None:

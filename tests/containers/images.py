@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ __all__ = ["Images", "prepared_images"]
 
 ROOT = Path(__file__).parents[2]
 SUITE = "bookworm"
-PACKAGES = {"python": "python3 python3-venv python3-pip", "postgres": "postgresql-15", "nginx": "nginx-light"}
+PACKAGES = {"python": "python3 python3-venv python3-pip", "servers": "postgresql-15 nginx-light"}
 LEFT_OUT = (
     "./var/lib/apt/lists/*",
     "./var/cache/apt/*",
@@ -26,9 +27,10 @@ LEFT_OUT = (
     "./usr/share/locale/*",
 )
 PLATFORM = (
-    "--only-binary=:all:", "--python-version=3.11", "--implementation=cp", "--abi=cp311", "--abi=abi3", "--abi=none",
-    "--platform=manylinux_2_17_x86_64", "--platform=manylinux2014_x86_64", "--platform=manylinux_2_28_x86_64",
-)  # fmt: skip
+    *("--only-binary=:all:", "--python-version=3.11", "--implementation=cp"),
+    *(f"--abi={each}" for each in ("cp311", "abi3", "none")),
+    *(f"--platform=manylinux{each}_{platform.machine()}" for each in ("2014", "_2_17", "_2_28")),
+)
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ def prepared_images(docker: Docker, cache: Path) -> Images:
     for name in PACKAGES:
         _import(docker, cache, name)
     postgres = f"twofold-test/postgres:{SUITE}"
-    base = f"BASE={_name('postgres')}"
+    base = f"BASE={_name('servers')}"
     docker("build", "--quiet", "--tag", postgres, "--build-arg", base, Path(__file__).parent / "postgres")
-    return Images(base=_name("python"), postgres=postgres, nginx=_name("nginx"), wheels=_wheels(cache))
+    return Images(base=_name("python"), postgres=postgres, nginx=_name("servers"), wheels=_wheels(cache))
 
 
 def _name(packages: str) -> str:
@@ -70,27 +72,32 @@ def _import(docker: Docker, cache: Path, name: str) -> None:
 
 
 def _debian(cache: Path) -> Path:
-    """A minimal Debian, made once."""
+    """A minimal Debian that knows what packages there are, made once."""
     folder, done = cache / SUITE, cache / f"{SUITE}.done"
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
         _run("debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, folder)
+        shutil.copy("/etc/resolv.conf", folder / "etc" / "resolv.conf")
+        (folder / "etc" / "dpkg" / "dpkg.cfg.d" / "hasty").write_text("force-unsafe-io\n")
+        _in(folder, "apt-get update")
         done.touch()
     return folder
 
 
 def _install(folder: Path, packages: str) -> None:
     """In the folder, as if it were the machine; nothing is started."""
-    shutil.copy("/etc/resolv.conf", folder / "etc" / "resolv.conf")
     policy = folder / "usr" / "sbin" / "policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
     clusters = folder / "etc" / "postgresql-common" / "createcluster.conf"
     clusters.parent.mkdir(exist_ok=True)
     clusters.write_text("create_main_cluster = false\n")
-    install = f"apt-get update && apt-get install --yes --no-install-recommends {packages} && apt-get clean"
-    _run("chroot", folder, "env", "--unset=TMPDIR", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", install)
+    _in(folder, f"apt-get install --yes --no-install-recommends {packages}")
     policy.unlink()
+
+
+def _in(folder: Path, line: str) -> None:
+    _run("chroot", folder, "env", "--unset=TMPDIR", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", line)
 
 
 def _wheels(cache: Path) -> Path:

@@ -23,6 +23,14 @@ select json_build_object('position', position, 'stream', stream, 'version', vers
                          'metadata', metadata::json)
   from twofold_log.event order by position
 """
+REACHED = """
+import contextlib, socket
+found = False
+for address in {addresses}:
+    with contextlib.suppress(OSError), socket.create_connection((address, {port}), timeout=1):
+        found = True
+print(found)
+"""
 
 
 def until(condition: Callable[[], Any], what: str, timeout_s: float) -> float:
@@ -85,7 +93,7 @@ class Stack:
         state = self.inspect(container)["State"]
         return state["Running"] and state.get("Health", {"Status": "healthy"})["Status"] == "healthy"
 
-    def await_well(self, *services: str, timeout_s: float = 60) -> float:
+    def await_well(self, *services: str, timeout_s: float = 120) -> float:
         """Seconds until every container of the services (default: all three roles) runs and is healthy."""
 
         def are_well() -> bool:
@@ -94,8 +102,13 @@ class Stack:
 
         return until(are_well, f"{services or SERVICES} are well", timeout_s)
 
-    def logs(self, service: str) -> str:
-        return self.compose("logs", "--no-color", service)
+    def reaches(self, service: str, other: str, port: int) -> bool:
+        """Whether one of the service's containers can connect to one of the other's, by any of its addresses."""
+        (target, *_), (container, *_) = self.containers(other), self.containers(service)
+        networks = self.inspect(target)["NetworkSettings"]["Networks"]
+        addresses = [each["IPAddress"] for each in networks.values()]
+        code = REACHED.format(addresses=addresses, port=port)
+        return self.docker("exec", container, "/venv/bin/python", "-c", code) == "True"
 
     def keep_logs(self) -> None:
         """For whoever has to find out why a test failed."""

@@ -39,6 +39,22 @@ async def test_one_command_leads_from_an_empty_machine_to_the_first_accepted_com
     assert await wrongs(stack, ledger) == []
 
 
+def test_containers_of_the_application_and_the_gateway_can_change_nothing(stack: Stack) -> None:
+    for service in ("command", "query", "projector", "gateway"):
+        for each in map(stack.inspect, stack.containers(service)):
+            assert each["HostConfig"]["ReadonlyRootfs"], service
+            assert each["HostConfig"]["CapDrop"] == ["ALL"], service
+            assert each["Config"]["User"] == "10001:10001", service
+
+
+@pytest.mark.parametrize(
+    ("service", "reached"),
+    [("command", ["event-log"]), ("query", ["read-store"]), ("projector", ["event-log", "read-store"])],
+)
+def test_a_service_reaches_the_databases_of_its_role_only(stack: Stack, service: str, reached: list[str]) -> None:
+    assert [name for name in ("event-log", "read-store") if stack.reaches(service, name, 5432)] == reached
+
+
 async def test_commands_go_on_while_the_query_service_is_stopped(stack: Stack, ledger: Ledger) -> None:
     async with shopping(stack.port, ledger, seed=2) as customers:
         await served(customers, "command", "query", timeout_s=30)
@@ -47,7 +63,7 @@ async def test_commands_go_on_while_the_query_service_is_stopped(stack: Stack, l
         await asyncio.sleep(3)
         gone = Calls(customers.calls).between(stopped_at, time.monotonic())
         await in_thread(stack.compose, "start", "query")
-        await in_thread(stack.await_well)
+        await in_thread(stack.await_well, "query")
         await served(customers, "query", timeout_s=BACK_WITHIN_S)
     assert Calls(customers.calls).of("command").failures == []
     assert set(gone.of("query").statuses) == {503}
@@ -63,7 +79,7 @@ async def test_queries_go_on_while_the_command_service_is_stopped(stack: Stack, 
         await asyncio.sleep(3)
         gone = Calls(customers.calls).between(stopped_at, time.monotonic())
         await in_thread(stack.compose, "start", "command")
-        await in_thread(stack.await_well)
+        await in_thread(stack.await_well, "command")
         await served(customers, "command", timeout_s=BACK_WITHIN_S)
     assert Calls(customers.calls).of("query").failures == []
     assert set(gone.of("command").statuses) == {503}
@@ -91,7 +107,7 @@ async def test_the_command_service_is_scaled_up_and_down_and_no_request_fails(st
         await served(customers, "command", "query", timeout_s=30)
         for count in (3, 1, 2):
             await in_thread(stack.scale, "command", count)
-            await in_thread(stack.await_well)
+            await in_thread(stack.await_well, "command")
             await asyncio.sleep(2)
     assert Calls(customers.calls).failures == []
     assert await wrongs(stack, ledger) == []
