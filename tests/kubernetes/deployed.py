@@ -42,7 +42,7 @@ class Deployed:
     def apply(self, tag: str) -> None:
         """As the how-to has it: write, migrate, apply."""
         deploy(self.folder, "kubernetes", "--tag", tag)
-        objects = objects_of(self.cluster, self.folder / "deploy" / "k8s" / "overlays" / "dev")
+        objects = objects_of(self.cluster, self.folder / "deploy" / "k8s", "dev")
         self.kubectl("delete", "job", "shop-migrate", "--ignore-not-found")
         self.cluster.kubectl("apply", "--filename", "-", stdin=objects)
         self.kubectl("wait", "--for=condition=complete", f"--timeout={SETTLED_WITHIN_S}s", "job/shop-migrate")
@@ -75,11 +75,11 @@ class Deployed:
 
     # --- what there is ---
 
-    def pods(self, component: str) -> list[dict[str, Any]]:
-        """Those that are not on their way out."""
+    def pods(self, component: str, *, leaving: bool = False) -> list[dict[str, Any]]:
+        """Without those on their way out, unless they are wanted: they serve for a while."""
         label = f"app.kubernetes.io/component={component}"
         found = json.loads(self.kubectl("get", "pods", "--selector", label, "--output", "json"))["items"]
-        return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+        return [each for each in found if leaving or "deletionTimestamp" not in each["metadata"]]
 
     def tags(self) -> set[str]:
         """Of the services' pods."""
@@ -95,6 +95,10 @@ class Deployed:
 
         return until(are_ready, f"{replicas} {component} are ready", timeout_s)
 
+    def await_gone(self, component: str) -> None:
+        """Until not one of its pods is left."""
+        until(lambda: not self.pods(component, leaving=True), f"no {component} is left", SETTLED_WITHIN_S)
+
     def events(self) -> list[dict[str, Any]]:
         """The whole log, as its PostgreSQL has it."""
         words = ("psql", "--username=postgres", "--dbname=shop", "--tuples-only", "--no-align", "--command", EVENTS)
@@ -106,7 +110,8 @@ class Deployed:
         texts = [self.kubectl("get", "pods", "--output", "wide"), self.kubectl("get", "events")]
         for component in (*ROLES, "gateway", "migrate", "event-log", "read-store"):
             label = f"app.kubernetes.io/component={component}"
-            texts.append(self.kubectl("logs", "--selector", label, "--tail=2000", "--prefix", "--all-containers"))
+            words = ("--all-containers", "--prefix", "--tail=2000", "--ignore-errors")
+            texts.append(self.kubectl("logs", "--selector", label, *words))
         (self.folder / "pods.log").write_text("\n".join(texts))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,12 @@ STORAGE: dict[str, Any] = {
 POSTGRES_USER = 999
 
 
-def objects_of(cluster: Cluster, overlay: Path) -> str:
+def objects_of(cluster: Cluster, manifests: Path, overlay: str) -> str:
     """What `kubectl apply --kustomize` would apply, as text for `kubectl apply --filename -`."""
-    _for_old_kustomize(overlay / "kustomization.yaml")
-    objects = [STORAGE, *yaml.safe_load_all(cluster.kubectl("kustomize", overlay))]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = shutil.copytree(manifests, Path(folder) / "manifests") / "overlays" / overlay
+        _for_old_kustomize(copy / "kustomization.yaml")
+        objects = [STORAGE, *yaml.safe_load_all(cluster.kubectl("kustomize", copy))]
     for each in objects:
         template = each.get("spec", {}).get("template")
         if template:
@@ -40,9 +44,8 @@ def objects_of(cluster: Cluster, overlay: Path) -> str:
 def _for_old_kustomize(path: Path) -> None:
     """It has a word of its own for resources that are folders."""
     content = yaml.safe_load(path.read_text())
-    if BASE in content["resources"]:
-        content["resources"].remove(BASE)
-        path.write_text(yaml.safe_dump({**content, "bases": [BASE]}))
+    content["resources"].remove(BASE)
+    path.write_text(yaml.safe_dump({**content, "bases": [BASE]}))
 
 
 def _for_a_small_node(pod: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ async def test_one_side_goes_on_while_the_other_has_no_pods(
     async with customers_of(shop.port, ledger, seed=len(gone) * 10) as customers:
         await served(customers, "command", "query", timeout_s=30)
         await in_thread(shop.scale, gone, 0)
-        await in_thread(shop.await_ready, gone, 0)
+        await in_thread(shop.await_gone, gone)
         emptied_at = time.monotonic()
         await asyncio.sleep(ABSENT_S)
         meanwhile = Calls(customers.calls).between(emptied_at, time.monotonic())
