@@ -1,5 +1,6 @@
 """Roles of PostgreSQL: each service can do what it must, and none can change events."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from uuid import uuid4
@@ -86,6 +87,14 @@ async def stores(database: str) -> str:
         await log.append([deposit(A, 0, command_id="first")])
     assert await make_roles(database, SETTINGS) == ("twofold_log", "twofold_read")
     return database
+
+
+async def test_roles_are_made_again_beside_services_at_work(stores: str) -> None:
+    """They hold every table, as a release is rolled out under load: who waited for them would lock others out."""
+    async with await psycopg.AsyncConnection.connect(stores) as service:
+        await service.execute("SELECT FROM twofold_log.event, twofold_log.snapshot, twofold_read.twofold_checkpoint")
+        async with asyncio.timeout(10):
+            assert await make_roles(stores, SETTINGS) == ("twofold_log", "twofold_read")
 
 
 @pytest.fixture

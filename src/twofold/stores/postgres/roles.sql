@@ -1,5 +1,6 @@
 -- Roles of PostgreSQL for the services of Twofold. They can't log in: grant them to the users of the services. Everything
--- here may be run again at any time, by a superuser or by a user with CREATEROLE who migrated the schemas.
+-- here may be run again at any time, by a superuser or by a user with CREATEROLE who migrated the schemas. Only what has
+-- another owner is given one: that locks a table against everyone, and services are at work when a release is rolled out.
 --
 --   twofold_owner      owns the event log; for `twofold schema migrate` alone
 --   twofold_writer     command services: appends by the function alone, reads events, keeps snapshots
@@ -36,10 +37,16 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOR name IN SELECT oid::regclass FROM pg_class WHERE relnamespace = 'twofold_log'::regnamespace AND relkind = 'r' LOOP
+    FOR name IN
+        SELECT oid::regclass FROM pg_class
+         WHERE relnamespace = 'twofold_log'::regnamespace AND relkind = 'r' AND relowner <> 'twofold_owner'::regrole
+    LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO twofold_owner', name);
     END LOOP;
-    FOR name IN SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'twofold_log'::regnamespace LOOP
+    FOR name IN
+        SELECT oid::regprocedure FROM pg_proc
+         WHERE pronamespace = 'twofold_log'::regnamespace AND proowner <> 'twofold_owner'::regrole
+    LOOP
         EXECUTE format('ALTER FUNCTION %s OWNER TO twofold_owner', name);
     END LOOP;
 END
@@ -66,10 +73,16 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOR name IN SELECT oid::regclass FROM pg_class WHERE relnamespace = 'twofold_read'::regnamespace AND relkind IN ('r', 'S') LOOP
+    FOR name IN
+        SELECT oid::regclass FROM pg_class
+         WHERE relnamespace = 'twofold_read'::regnamespace AND relkind IN ('r', 'S') AND relowner <> 'twofold_projector'::regrole
+    LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO twofold_projector', name);
     END LOOP;
-    FOR name IN SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'twofold_read'::regnamespace LOOP
+    FOR name IN
+        SELECT oid::regprocedure FROM pg_proc
+         WHERE pronamespace = 'twofold_read'::regnamespace AND proowner <> 'twofold_projector'::regrole
+    LOOP
         EXECUTE format('ALTER FUNCTION %s OWNER TO twofold_projector', name);
     END LOOP;
 END
