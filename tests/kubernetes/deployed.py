@@ -107,12 +107,19 @@ class Deployed:
 
     def keep_logs(self) -> None:
         """For whoever has to find out why a test failed."""
-        texts = [self.kubectl("get", "pods", "--output", "wide"), self.kubectl("get", "events")]
+        wanted = [("get", "pods", "--output", "wide"), ("get", "events")]
         for component in (*ROLES, "gateway", "migrate", "event-log", "read-store"):
             label = f"app.kubernetes.io/component={component}"
-            words = ("--all-containers", "--prefix", "--tail=2000", "--ignore-errors")
-            texts.append(self.kubectl("logs", "--selector", label, *words))
+            wanted.append(("logs", "--selector", label, "--all-containers", "--prefix", "--tail=2000"))
+        texts = [self._said(*words) for words in wanted]
         (self.folder / "pods.log").write_text("\n".join(texts))
+
+    def _said(self, *words: str) -> str:
+        """Whatever comes: kubectl fails where one of several pods has just ended."""
+        try:
+            return self.kubectl(*words)
+        except AssertionError as error:
+            return str(error)
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

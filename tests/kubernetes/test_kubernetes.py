@@ -78,14 +78,13 @@ async def test_a_pod_that_is_deleted_is_replaced_and_no_request_fails(
 
 @pytest.mark.parametrize("component", ["command", "query", "projector", "gateway", "event-log", "read-store"])
 async def test_a_container_that_is_killed_is_back_by_itself(shop: Deployed, ledger: Ledger, component: str) -> None:
+    """Some requests fail: until its probe has failed, the cluster sends the gateway to the dead one as well."""
     async with customers_of(shop.port, ledger, seed=100 + sum(component.encode())) as customers:
         await served(customers, "command", "query", timeout_s=30)
         count = len(await asyncio.to_thread(shop.pods, component))
         await in_thread(shop.kill, component)
         await served(customers, "command", "query", timeout_s=BACK_WITHIN_S)
         await in_thread(shop.await_ready, component, count)
-    if count > 1:  # a replica was left, so nobody has noticed
-        assert Calls(customers.calls).failures == []
     assert await wrongs(shop, ledger) == []
 
 
