@@ -26,6 +26,8 @@ FOLDER = "/etc/twofold"
 """Where its files are in its container."""
 
 _ANSWER_S = 5
+_TRIES = 5
+"""How often a request is sent in all, while what it was sent to does not answer."""
 
 
 class Platform(Enum):
@@ -50,6 +52,7 @@ def nginx_conf(topology: Topology, platform: Platform) -> str:
         connection="close" if on_compose else "",
         address=f":{HTTP_PORT}" if on_compose else "",
         port=str(GATEWAY_PORT),
+        tries=str(_TRIES),
         command_timeout_s=f"{command_s:.0f}",
         query_timeout_s=f"{query_s:.0f}",
         folder=FOLDER,
@@ -93,9 +96,11 @@ def host_of(topology: Topology, service: Service, platform: Platform) -> str:
 
 
 def _upstreams(topology: Topology) -> Iterator[str]:
+    """The one address of a service leads to any of its pods, also to one that has just died: it is listed once for each
+    try, since nginx tries a server once."""
     for service in topology.services:
         if service.role is not Role.PROJECTOR:
             host = host_of(topology, service, Platform.KUBERNETES)
             server = f"server {host}:{HTTP_PORT} max_fails=0;"
-            lines = (server, server, "keepalive 64;", "keepalive_requests 200;")
+            lines = (*[server] * _TRIES, "keepalive 64;", "keepalive_requests 200;")
             yield "\n".join([f"    upstream {host} {{", *(f"        {line}" for line in lines), "    }"])

@@ -42,6 +42,9 @@ def test_on_kubernetes_connections_to_services_are_kept(split: Topology) -> None
     assert re.findall(r"upstream (\S+) {", text) == [
         f"shop-{each.name}" for each in split.services if each.role != "projector"
     ]
+    (tries,) = re.findall(r"proxy_next_upstream_tries (\d+);", text)
+    first = f"server shop-{split.services[0].name}:"
+    assert text.count(first) == int(tries), "nginx tries a server once, and the one address leads to any pod"
     assert "proxy_pass http://$command_service;" in text
 
 
@@ -52,6 +55,7 @@ def test_commands_have_an_id_before_they_are_tried_again(topology: Topology, pla
     (location,) = re.findall(r"location /commands/ {(.*?)\n        }", text, re.DOTALL)
     assert "proxy_set_header Idempotency-Key $command_id;" in location
     assert "proxy_next_upstream error timeout http_502 http_503 non_idempotent;" in text
+    assert "proxy_next_upstream_tries 5;" in text
 
 
 @pytest.mark.parametrize("platform", Platform)
