@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 __all__ = ["Server", "twofold", "twofold_server", "uvicorn_server"]
 
@@ -64,27 +66,25 @@ def twofold(*words: str, event_log: str) -> None:
 
 @contextmanager
 def _running(command: Sequence[str], port: int, path: str, environment: Mapping[str, str]) -> Iterator[Server]:
-    server = subprocess.Popen(
-        command,
-        env=os.environ | environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        _await_answer(server, port, path)
-        yield Server(port, server.pid)
-    finally:
-        server.terminate()
-        server.communicate(timeout=STOP_TIMEOUT_S)
+    with TemporaryFile() as log:  # a line for every request: a pipe that nobody reads would be full soon
+        server = subprocess.Popen(
+            command, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+        )
+        try:
+            _await_answer(server, log, port, path)
+            yield Server(port, server.pid)
+        finally:
+            server.terminate()
+            server.wait(timeout=STOP_TIMEOUT_S)
 
 
-def _await_answer(server: subprocess.Popen[bytes], port: int, path: str) -> None:
+def _await_answer(server: subprocess.Popen[bytes], log: IO[bytes], port: int, path: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            _, errors = server.communicate()
-            raise RuntimeError(f"the server ended with {server.returncode}: {errors.decode(errors='replace')[-2000:]}")
+            log.seek(0)
+            errors = log.read().decode(errors="replace")
+            raise RuntimeError(f"the server ended with {server.returncode}: {errors[-2000:]}")
         if _status(port, path) == 200:
             return
         time.sleep(0.02)
