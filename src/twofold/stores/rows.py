@@ -12,12 +12,24 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from operator import ne
 from typing import Any, cast
 
 from twofold.errors import StoreError, shortened
 from twofold.tables import Column, ColumnKind, Key, Row, Table
 
-__all__ = ["Unstorable", "as_key", "as_row", "by_key", "column_of", "instant_us", "key_value", "order_value", "plain"]
+__all__ = [
+    "Unstorable",
+    "as_key",
+    "as_row",
+    "by_key",
+    "column_of",
+    "instant_us",
+    "is_holdable",
+    "key_value",
+    "order_value",
+    "plain",
+]
 
 _INT64 = range(-(2**63), 2**63)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - compared with times whose offset is taken apart
@@ -50,6 +62,30 @@ def plain(column: Column, value: Any) -> Any:
     except (TypeError, ValueError, OverflowError) as error:
         reason = str(error) or f"not {column.kind.value}"
         raise Unstorable(f"{column.name} can't hold {shortened(repr(value))}: {reason}") from None
+
+
+def is_holdable(kind: ColumnKind, values: Sequence[Any]) -> bool:
+    """Whether values of the kind's own classes (or None) are free of those that no column can hold: a quick look at
+    many, where `plain` looks at each."""
+    if kind is ColumnKind.INTEGER:
+        some = [value for value in values if value is not None]
+        return not some or (min(some) in _INT64 and max(some) in _INT64)
+    if kind is ColumnKind.REAL:
+        return not any(map(ne, values, values))  # NaN differs from itself
+    if kind in (ColumnKind.TEXT, ColumnKind.JSON):
+        return _is_unicode("".join(filter(None, values)))
+    return True
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it is without lone surrogates, which UTF-8 has no bytes for."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def as_row(table: Table, values: Row) -> Row:

@@ -17,14 +17,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from operator import ne
 from types import NoneType
 from typing import Any, cast
 
 import msgspec
 
 from twofold.errors import shortened
-from twofold.stores.rows import Unstorable, instant_us, plain
+from twofold.stores.rows import Unstorable, instant_us, is_holdable, plain
 from twofold.tables import Column, ColumnKind, Row
 
 __all__ = [
@@ -42,7 +41,6 @@ __all__ = [
     "text_of",
 ]
 
-_INTEGERS = range(-(2**63), 2**63)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as all that is added to it
 _MICROSECOND = timedelta(microseconds=1)
 _DAY_US = 86_400_000_000
@@ -163,7 +161,7 @@ def text_of(column: Column, value: Any) -> str:
 
 
 def _encode_column(column: Column, values: Sequence[Any], written: Written) -> str:
-    if not (_CLASSES[column.kind].issuperset(map(type, values)) and _can_be_held(column.kind, values)):
+    if not (_CLASSES[column.kind].issuperset(map(type, values)) and is_holdable(column.kind, values)):
         values = [plain(column, value) for value in values]
     if column.kind in _NUMBERS:
         return _number_array(values)
@@ -173,29 +171,6 @@ def _encode_column(column: Column, values: Sequence[Any], written: Written) -> s
 
 _NUMBERS = {ColumnKind.INTEGER, ColumnKind.REAL, ColumnKind.BOOLEAN}
 _QUOTED = {ColumnKind.TEXT, ColumnKind.JSON, ColumnKind.BYTES, ColumnKind.DATETIME}
-
-
-def _can_be_held(kind: ColumnKind, values: Sequence[Any]) -> bool:
-    """Whether values of the right class are free of those that no column can hold."""
-    if kind is ColumnKind.INTEGER:
-        some = [value for value in values if value is not None]
-        return not some or (min(some) in _INTEGERS and max(some) in _INTEGERS)
-    if kind is ColumnKind.REAL:
-        return not any(map(ne, values, values))  # NaN differs from itself
-    if kind in (ColumnKind.TEXT, ColumnKind.JSON):
-        return _is_unicode("".join(filter(None, values)))
-    return True
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether it is without lone surrogates, which UTF-8 has no bytes for."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _texts(column: Column, values: Sequence[Any], written: Written) -> Texts:

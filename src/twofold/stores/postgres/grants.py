@@ -5,26 +5,41 @@ A service that can't change events can't be made to change them, whatever is wro
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable, Mapping
+from typing import LiteralString
+
 import structlog
 
 from twofold.errors import StoreError
 from twofold.settings import Settings
 from twofold.stores.postgres.connections import Connection, Connections
-from twofold.stores.postgres.statements import load_sql
+from twofold.stores.postgres.statements import load_sql, trusted
 
 __all__ = ["check_rights", "guard", "make_roles", "roles_script"]
 
 SQL = load_sql("roles.sql")
 
 ROLE_OF_SERVICE = {"command": "twofold_writer", "query": "twofold_reader", "projector": "twofold_projector"}
-_STEPS = {"twofold_log": "grant_event_log", "twofold_read": "grant_read_store"}
+_SCHEMAS: Mapping[str, tuple[str, LiteralString]] = {
+    "twofold_log": ("twofold_owner", SQL["grant_event_log"]),
+    "twofold_read": ("twofold_projector", SQL["grant_read_store"]),
+}
+"""Who owns what is in a schema, and what others get."""
 
 logger = structlog.get_logger("twofold.postgres")
 
 
 def roles_script(schemas: tuple[str, ...] = ("twofold_log", "twofold_read")) -> str:
     """The statements that make the roles and give them their rights on these schemas, for psql; repeatable."""
-    return "".join(f"{SQL[name]};\n\n" for name in ("make_roles", *(_STEPS[schema] for schema in schemas)))
+    return "".join(f"{statement};\n\n" for statement in _statements(schemas))
+
+
+def _statements(schemas: Iterable[str]) -> Generator[LiteralString]:
+    yield SQL["make_roles"]
+    for schema in schemas:
+        owner, grants = _SCHEMAS[schema]
+        yield trusted(SQL["own"].format(schema=schema, owner=owner))
+        yield grants
 
 
 async def make_roles(url: str, settings: Settings) -> tuple[str, ...]:
@@ -34,10 +49,10 @@ async def make_roles(url: str, settings: Settings) -> tuple[str, ...]:
     """
     opening = Connections.open(url, label="database", settings=settings, role="schema", component="roles", size=1)
     async with opening as connections, connections.lend() as connection, connection.transaction():
-        found = await (await connection.execute(SQL["schemas"], (list(_STEPS),))).fetchall()
+        found = await (await connection.execute(SQL["schemas"], (list(_SCHEMAS),))).fetchall()
         names = tuple(name for (name,) in found)
-        for statement in ("make_roles", *(_STEPS[name] for name in names)):
-            await connection.execute(SQL[statement], prepare=False)
+        for statement in _statements(names):
+            await connection.execute(statement, prepare=False)
         return names
 
 

@@ -24,33 +24,32 @@ BEGIN
 END
 $$;
 
--- name: grant_event_log
-DO $$
-BEGIN
-    IF NOT pg_has_role(current_user, 'twofold_owner', 'MEMBER') THEN
-        GRANT twofold_owner TO CURRENT_USER;
-    END IF;
-END
-$$;
-ALTER SCHEMA twofold_log OWNER TO twofold_owner;
+-- name: own
+-- {schema} and all that is in it, to {owner}
 DO $$
 DECLARE
     name text;
 BEGIN
+    IF NOT pg_has_role(current_user, '{owner}', 'MEMBER') THEN
+        GRANT {owner} TO CURRENT_USER;
+    END IF;
+    ALTER SCHEMA {schema} OWNER TO {owner};
     FOR name IN
         SELECT oid::regclass FROM pg_class
-         WHERE relnamespace = 'twofold_log'::regnamespace AND relkind = 'r' AND relowner <> 'twofold_owner'::regrole
+         WHERE relnamespace = '{schema}'::regnamespace AND relkind IN ('r', 'S') AND relowner <> '{owner}'::regrole
     LOOP
-        EXECUTE format('ALTER TABLE %s OWNER TO twofold_owner', name);
+        EXECUTE format('ALTER TABLE %s OWNER TO {owner}', name);
     END LOOP;
     FOR name IN
         SELECT oid::regprocedure FROM pg_proc
-         WHERE pronamespace = 'twofold_log'::regnamespace AND proowner <> 'twofold_owner'::regrole
+         WHERE pronamespace = '{schema}'::regnamespace AND proowner <> '{owner}'::regrole
     LOOP
-        EXECUTE format('ALTER FUNCTION %s OWNER TO twofold_owner', name);
+        EXECUTE format('ALTER FUNCTION %s OWNER TO {owner}', name);
     END LOOP;
 END
 $$;
+
+-- name: grant_event_log
 REVOKE ALL ON SCHEMA twofold_log FROM PUBLIC, twofold_writer, twofold_projector, twofold_reader;
 REVOKE ALL ON ALL TABLES IN SCHEMA twofold_log FROM PUBLIC, twofold_writer, twofold_projector, twofold_reader;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA twofold_log FROM PUBLIC, twofold_writer, twofold_projector, twofold_reader;
@@ -61,32 +60,6 @@ GRANT EXECUTE ON FUNCTION twofold_log.append TO twofold_writer;
 
 -- name: grant_read_store
 -- Tables that projectors make later belong to twofold_projector as well, and may be read by twofold_reader.
-DO $$
-BEGIN
-    IF NOT pg_has_role(current_user, 'twofold_projector', 'MEMBER') THEN
-        GRANT twofold_projector TO CURRENT_USER;
-    END IF;
-END
-$$;
-ALTER SCHEMA twofold_read OWNER TO twofold_projector;
-DO $$
-DECLARE
-    name text;
-BEGIN
-    FOR name IN
-        SELECT oid::regclass FROM pg_class
-         WHERE relnamespace = 'twofold_read'::regnamespace AND relkind IN ('r', 'S') AND relowner <> 'twofold_projector'::regrole
-    LOOP
-        EXECUTE format('ALTER TABLE %s OWNER TO twofold_projector', name);
-    END LOOP;
-    FOR name IN
-        SELECT oid::regprocedure FROM pg_proc
-         WHERE pronamespace = 'twofold_read'::regnamespace AND proowner <> 'twofold_projector'::regrole
-    LOOP
-        EXECUTE format('ALTER FUNCTION %s OWNER TO twofold_projector', name);
-    END LOOP;
-END
-$$;
 REVOKE ALL ON SCHEMA twofold_read FROM PUBLIC, twofold_writer, twofold_reader;
 REVOKE ALL ON ALL TABLES IN SCHEMA twofold_read FROM PUBLIC, twofold_writer, twofold_reader;
 GRANT USAGE ON SCHEMA twofold_read TO twofold_reader;

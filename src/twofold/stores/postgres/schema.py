@@ -15,6 +15,7 @@ from twofold.settings import Settings
 from twofold.stores.postgres.connections import Connection, Connections
 from twofold.stores.postgres.statements import load_sql, trusted
 from twofold.stores.reports import StoreReport
+from twofold.stores.statements import load_migrations
 
 __all__ = ["Schema", "act_as_owner"]
 
@@ -34,12 +35,8 @@ class Schema:
 
     @classmethod
     def load(cls, label: str, *, name: str, folder: str) -> Schema:
-        """The steps are the files `001_….sql`, `002_….sql` … of a folder under `migrations`."""
-        files = sorted((Path(__file__).parent / "migrations" / folder).glob("*.sql"))
-        numbers = [int(file.name.partition("_")[0]) for file in files]
-        if numbers != list(range(1, len(files) + 1)):
-            raise ValueError(f"migrations/{folder} must be numbered 1, 2, 3 …, found {numbers}")
-        return cls(label, name, tuple(file.read_text(encoding="utf-8") for file in files))
+        """The steps are the files of a folder under `migrations`."""
+        return cls(label, name, load_migrations(Path(__file__).parent / "migrations" / folder))
 
     @property
     def number(self) -> int:

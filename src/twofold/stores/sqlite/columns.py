@@ -14,14 +14,14 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
-from operator import ne
+from pathlib import Path
 from types import NoneType
 from typing import Any
 
 import msgspec
 
-from twofold.stores.rows import Unstorable, instant_us, plain
-from twofold.stores.sqlite.statements import load_statements
+from twofold.stores.rows import Unstorable, instant_us, is_holdable, plain
+from twofold.stores.statements import load_statements
 from twofold.tables import Column, ColumnKind, Row
 
 __all__ = [
@@ -37,10 +37,9 @@ __all__ = [
     "quoted",
 ]
 
-SQL = load_statements("read_store.sql")
+SQL = load_statements(Path(__file__).with_name("read_store.sql"))
 
 DECIMAL_COLLATION = "twofold_decimal"
-_INTEGERS = range(-(2**63), 2**63)
 
 SQL_TYPES: Mapping[ColumnKind, str] = {
     ColumnKind.INTEGER: "INTEGER",
@@ -94,29 +93,10 @@ def _encode_column(column: Column, values: Sequence[Any]) -> Sequence[Any]:
 
 
 def _can_be_held(kind: ColumnKind, encoded: Sequence[Any]) -> bool:
-    """Whether values of the right class are free of those that no column can hold."""
-    if kind is ColumnKind.INTEGER:
-        some = [value for value in encoded if value is not None]
-        return not some or (min(some) in _INTEGERS and max(some) in _INTEGERS)
-    if kind is ColumnKind.REAL:
-        return not any(map(ne, encoded, encoded))  # NaN differs from itself
     if kind is ColumnKind.DECIMAL:
         together = "".join(filter(None, encoded))
         return "N" not in together and "I" not in together  # NaN, sNaN, Infinity
-    if kind in (ColumnKind.TEXT, ColumnKind.JSON):
-        return _is_unicode("".join(filter(None, encoded)))
-    return True
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether it is without lone surrogates, which UTF-8 has no bytes for."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return is_holdable(kind, encoded)
 
 
 def _as_is(values: Sequence[Any]) -> Sequence[Any]:

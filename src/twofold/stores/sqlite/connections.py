@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Generator, Mapping
@@ -28,11 +27,11 @@ from twofold.errors import (
     TwofoldError,
     UnknownSchemaError,
 )
-from twofold.stores.sqlite.statements import load_statements
+from twofold.stores.statements import load_migrations, load_statements
 
 __all__ = ["Schema", "StoreLock", "meaning", "open_reader", "open_writer", "read_holder", "transaction", "translated"]
 
-SQL = load_statements("connections.sql")
+SQL = load_statements(Path(__file__).with_name("connections.sql"))
 
 BUSY_TIMEOUT_S = 5.0
 _SMALLEST_DATABASE_BYTES = 512
@@ -52,12 +51,8 @@ class Schema:
 
     @classmethod
     def load(cls, label: str, *, application_id: int, folder: str) -> Schema:
-        """The steps are the files `001_….sql`, `002_….sql` … of a folder under `migrations`."""
-        files = sorted((Path(__file__).parent / "migrations" / folder).glob("*.sql"))
-        numbers = [int(re.match(r"\d+", file.name)[0]) for file in files]  # type: ignore[index]  # ours: they match
-        if numbers != list(range(1, len(files) + 1)):
-            raise ValueError(f"migrations/{folder} must be numbered 1, 2, 3 …, found {numbers}")
-        return cls(label, application_id, tuple(file.read_text(encoding="utf-8") for file in files))
+        """The steps are the files of a folder under `migrations`."""
+        return cls(label, application_id, load_migrations(Path(__file__).parent / "migrations" / folder))
 
     @property
     def number(self) -> int:

@@ -9,6 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from twofold.errors import CorruptStoreError
 from twofold.messages import RawEvent
 from twofold.ports import CommandRecord, Snapshot
-from twofold.stores.sqlite.statements import load_statements
+from twofold.stores.statements import load_statements
 from twofold.streams import Position, StreamId
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
     "read_versions",
 ]
 
-SQL = load_statements("event_log.sql")
+SQL = load_statements(Path(__file__).with_name("event_log.sql"))
 
 MAX_VALUE_BYTES = 64_000_000
 """What a statement may gather into one value: what one page can take of memory. Beyond it, rows are read singly."""

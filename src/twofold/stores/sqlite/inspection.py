@@ -16,11 +16,11 @@ from typing import Any
 from twofold.stores.reports import StoreReport
 from twofold.stores.sqlite.connections import BUSY_TIMEOUT_S, Schema, meaning, read_holder
 from twofold.stores.sqlite.standings import checkpoints
-from twofold.stores.sqlite.statements import load_statements
+from twofold.stores.statements import load_statements
 
 __all__ = ["SQLITE_VERSION", "inspect"]
 
-SQL = load_statements("inspection.sql")
+SQL = load_statements(Path(__file__).with_name("inspection.sql"))
 SQLITE_VERSION = sqlite3.sqlite_version
 _MOST_DAMAGES = 5
 

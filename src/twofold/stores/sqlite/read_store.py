@@ -36,15 +36,15 @@ from twofold.stores.sqlite.standings import (
     standings,
     take,
 )
-from twofold.stores.sqlite.statements import load_statements
 from twofold.stores.sqlite.table_reader import TableReader
 from twofold.stores.sqlite.table_writer import TableWriter, drop_table
 from twofold.stores.sqlite.threads import ConnectionThreads
+from twofold.stores.statements import load_statements
 from twofold.tables import Key, Row, Table
 
 __all__ = ["SCHEMA", "SqliteReadStore"]
 
-SQL = load_statements("read_store.sql")
+SQL = load_statements(Path(__file__).with_name("read_store.sql"))
 SCHEMA = Schema.load("read store", application_id=0x54_46_52_53, folder="read_store")  # "TFRS"
 
 T = TypeVar("T")

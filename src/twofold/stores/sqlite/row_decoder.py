@@ -13,17 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from twofold.stores.sqlite.columns import quoted
-from twofold.stores.sqlite.statements import load_statements
+from twofold.stores.statements import load_statements
 from twofold.tables import Column, ColumnKind, Row
 
 __all__ = ["RowDecoder"]
 
-SQL = load_statements("read_store.sql")
+SQL = load_statements(Path(__file__).with_name("read_store.sql"))
 
 T = TypeVar("T")
 _BIT = int | None

@@ -9,10 +9,11 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import NamedTuple
 
 from twofold.ports import Checkpoint, Fold, Share
-from twofold.stores.sqlite.statements import load_statements
+from twofold.stores.statements import load_statements
 from twofold.streams import START, Position
 from twofold.tables import Table
 
@@ -28,7 +29,7 @@ __all__ = [
     "take",
 ]
 
-SQL = load_statements("read_store.sql")
+SQL = load_statements(Path(__file__).with_name("read_store.sql"))
 
 
 class Standing(NamedTuple):

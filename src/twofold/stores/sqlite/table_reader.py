@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,14 +17,14 @@ from twofold.stores.rows import by_key
 from twofold.stores.sqlite.columns import equals_term, equals_value, order_terms, quoted
 from twofold.stores.sqlite.connections import roll_back
 from twofold.stores.sqlite.row_decoder import RowDecoder
-from twofold.stores.sqlite.statements import load_statements
 from twofold.stores.sqlite.table_keys import TableKeys
+from twofold.stores.statements import load_statements
 from twofold.stores.words import words
 from twofold.tables import Column, Key, Row, Table
 
 __all__ = ["TableReader", "search_name", "words_name"]
 
-SQL = load_statements("read_store.sql")
+SQL = load_statements(Path(__file__).with_name("read_store.sql"))
 
 _NO_LIMIT = -1
 _Terms = list[tuple[str, bool]]

@@ -11,19 +11,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from twofold.stores.rows import Unstorable, column_of
 from twofold.stores.sqlite.columns import SQL_TYPES, encode_columns, order_terms, quoted
-from twofold.stores.sqlite.statements import load_statements
 from twofold.stores.sqlite.table_keys import TableKeys
 from twofold.stores.sqlite.table_reader import search_name, words_name
+from twofold.stores.statements import load_statements
 from twofold.stores.words import words
 from twofold.tables import Column, Key, Row, Table
 
 __all__ = ["TableWriter", "drop_table"]
 
-SQL = load_statements("read_store.sql")
+SQL = load_statements(Path(__file__).with_name("read_store.sql"))
 
 _SIZES = (1024, 256, 64, 16, 4, 1)
 """Of statements, in rows: few enough that every one stays prepared."""
